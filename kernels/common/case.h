@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+// One declaration per operation, from which its tests and its bench lines come by iteration.
+//
+//   struct Sizes { std::int64_t N, H, W, C; };
+//   const Declare global_average{CaseOf<Sizes>{
+//       .name = "global_average",
+//       .shapes = {{1, 1, 1, 1}, {2, 7, 7, 3}},                // parity of every device with the reference; gradient check
+//       .bench_shapes = {{128, 8, 8, 64}},
+//       .make = [](Problem& p, const Sizes& s) {
+//         const ConstView x = p.input("x", {s.N, s.H, s.W, s.C});
+//         const View y = p.output("y", {s.N, s.C});
+//         p.forward(GlobalAverage{.x = x, .y = y});
+//         const ConstView dy = p.input("dy", {s.N, s.C});
+//         const View dx = p.output("dx", {s.N, s.H, s.W, s.C});
+//         p.backward(GlobalAverageBackward{.dy = dy, .dx = dx});
+//         p.seed("y", "dy");
+//         p.gradient("x", "dx");
+//       },
+//       .tolerance = {.f32 = 1e-6},
+//   }};
+//
+// `make` is run afresh for each device and type, from the same seed: it must take all its random numbers from the fills.
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "kernels/common/operation.h"
+
+namespace isda::kernels {
+
+// Random numbers of a problem, in the order they are drawn.
+class Draw {
+ public:
+  explicit Draw(std::uint64_t seed) : seed_(seed) {}
+  double uniform();  // [0, 1)
+  double normal();   // mean 0, deviation 1
+  std::int64_t below(std::int64_t count);
+
+ private:
+  std::uint64_t seed_;
+  std::uint64_t position_ = 0;
+};
+
+// Fills one array: the value of element `index`.
+using Fill = std::function<double(Draw&, std::int64_t index)>;
+Fill normal(double mean = 0, double deviation = 1);
+Fill uniform(double low, double high);
+// Normal, but never nearer than `gap` to `kink`: the numeric gradient must not step over it.
+Fill away_from(double kink, double gap = 0.05);
+// All values different by at least 1/64, in random order: max pooling has no ties. At most 2^20 elements.
+Fill distinct();
+Fill constant(double value);
+
+// The largest error allowed, as a share of the largest magnitude of the reference's output.
+struct Tolerance {
+  double f32 = 1e-5;
+  double bf16 = 2e-2;
+};
+
+// One instance of an operation: its arrays in memory and the launches on them.
+class Problem {
+ public:
+  enum class Role { input, output, inout };
+  struct Array {
+    std::string name;
+    Role role;
+    View view;
+    std::unique_ptr<std::byte[]> memory;  // with sentinels before and behind the elements
+    std::vector<double> initial;          // inputs: as filled
+  };
+  struct Launch {
+    std::string name;
+    bool is_backward;
+    Cost cost;
+    std::function<void(const Context&)> run;
+  };
+  struct Pair {
+    std::string of, by;
+  };
+
+  // type: of the activations. Parameters and statistics are f64 with f64, otherwise f32.
+  Problem(DType type, std::uint64_t seed) : type_(type), draw_(seed) {}
+
+  DType type() const { return type_; }
+  DType parameter_type() const { return type_ == DType::f64 ? DType::f64 : DType::f32; }
+
+  // ---- for `make` ----
+  ConstView input(const std::string& name, const Shape& shape, const Fill& fill = normal());
+  ConstView parameter(const std::string& name, const Shape& shape, const Fill& fill = normal());
+  // i32 values, e.g. labels: fill gives each.
+  ConstView integers(const std::string& name, const Shape& shape, const Fill& fill);
+  ConstView labels(const std::string& name, std::int64_t count, std::int64_t classes);
+  ConstView bytes(const std::string& name, const Shape& shape);  // u8, uniform
+  // Poisoned with NaN before the launches, compared with the reference after them.
+  View output(const std::string& name, const Shape& shape);
+  View parameter_output(const std::string& name, const Shape& shape);
+  View integer_output(const std::string& name, const Shape& shape);  // compared exactly
+  // Filled, changed in place by the launches, compared with the reference after them.
+  View inout(const std::string& name, const Shape& shape, const Fill& fill = normal());
+  View parameter_inout(const std::string& name, const Shape& shape, const Fill& fill = normal());
+
+  template <class Operation>
+  void forward(const Operation& operation) {
+    add(operation, false);
+  }
+  template <class Operation>
+  void backward(const Operation& operation) {
+    add(operation, true);
+  }
+
+  // For the numeric gradient: the scalar is the sum over seeds of <output `of`, input `by`>, or the sum of the
+  // output's elements where `by` is empty; gradient(of, by) says that output `by` is its derivative by input `of`.
+  void seed(const std::string& of, const std::string& by = "") { seeds_.push_back({of, by}); }
+  void gradient(const std::string& of, const std::string& by) { gradients_.push_back({of, by}); }
+
+  // ---- for tests and benches ----
+  const std::vector<Array>& arrays() const { return arrays_; }
+  const Array& array(const std::string& name) const;
+  const std::vector<Launch>& launches() const { return launches_; }
+  const std::vector<Pair>& seeds() const { return seeds_; }
+  const std::vector<Pair>& gradients() const { return gradients_; }
+  // "x (2,7,7,3) dy (2,3)"
+  std::string label() const;
+  // Outputs poisoned and inout arrays as filled, then the launches in order.
+  void run(const Context& context, bool with_backward = true);
+  // Throws Error when a launch wrote before or behind an array.
+  void check_sentinels() const;
+
+ private:
+  template <class Operation>
+  void add(const Operation& operation, bool is_backward) {
+    launches_.push_back({Operation::name, is_backward, cost(operation),
+                         [operation](const Context& context) { kernels::run(context, operation); }});
+  }
+  View add_array(const std::string& name, Role role, DType type, const Shape& shape, const Fill* fill);
+
+  DType type_;
+  Draw draw_;
+  std::vector<Array> arrays_;
+  std::vector<Launch> launches_;
+  std::vector<Pair> seeds_, gradients_;
+};
+
+// A case with its sizes made anonymous: what tests and benches iterate over.
+struct Case {
+  std::string name;
+  std::vector<std::function<void(Problem&)>> variants, bench_variants;
+  Tolerance tolerance;
+};
+
+const std::vector<Case>& all_cases();
+void declare(Case declared);
+
+template <class Sizes>
+struct CaseOf {
+  std::string name;
+  std::vector<Sizes> shapes;
+  std::vector<Sizes> bench_shapes;
+  void (*make)(Problem&, const Sizes&) = nullptr;
+  Tolerance tolerance = {};
+};
+
+// Declares a case when the program starts.
+struct Declare {
+  template <class Sizes>
+  explicit Declare(const CaseOf<Sizes>& description) {
+    const auto bind = [&](const std::vector<Sizes>& list) {
+      std::vector<std::function<void(Problem&)>> result;
+      for (const Sizes& sizes : list) result.push_back([make = description.make, sizes](Problem& problem) { make(problem, sizes); });
+      return result;
+    };
+    declare({description.name, bind(description.shapes), bind(description.bench_shapes), description.tolerance});
+  }
+};
+
+}  // namespace isda::kernels

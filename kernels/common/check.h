@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// The checks every operation makes of its arguments, with one voice:
+//   [global_average] y is f32 (8,64), expected (8,32): (N,C) of x (8,7,7,32)
+#pragma once
+#include <string_view>
+
+#include "kernels/common/view.h"
+
+namespace isda::kernels {
+
+// The argument is given and not empty.
+inline void check_given(std::string_view operation, std::string_view argument, const ConstView& view) {
+  require(static_cast<bool>(view), "[{}] {} was not given", operation, argument);
+  require(view.size() > 0, "[{}] {} is empty: {}", operation, argument, view.shape());
+}
+
+// The argument is given and has `rank` extents, named by `meaning`, e.g. "(N,H,W,C)".
+inline void check_rank(std::string_view operation, std::string_view argument, const ConstView& view, int rank, std::string_view meaning) {
+  check_given(operation, argument, view);
+  require(view.shape().rank() == rank, "[{}] {} is {}, expected {} extents: {}", operation, argument, view.shape(), rank, meaning);
+}
+
+// The argument is given and has exactly this shape; `meaning` says where it comes from.
+inline void check_shape(std::string_view operation, std::string_view argument, const ConstView& view, const Shape& expected, std::string_view meaning) {
+  require(static_cast<bool>(view), "[{}] {} was not given, expected {}: {}", operation, argument, expected, meaning);
+  require(view.shape() == expected, "[{}] {} is {}, expected {}: {}", operation, argument, view.shape(), expected, meaning);
+}
+
+inline void check_type(std::string_view operation, std::string_view argument, const ConstView& view, DType expected) {
+  require(view.type() == expected, "[{}] {} is {}, expected {}", operation, argument, name_of(view.type()), name_of(expected));
+}
+
+inline void check_float(std::string_view operation, std::string_view argument, const ConstView& view) {
+  require(is_float(view.type()), "[{}] {} is {}, expected f32, bf16 or f64", operation, argument, name_of(view.type()));
+}
+
+// The type of parameters and statistics beside activations of type `activation`: f64 with f64, otherwise f32.
+inline DType parameter_type(DType activation) { return activation == DType::f64 ? DType::f64 : DType::f32; }
+
+// The cpu device computes in f32 only.
+inline void check_cpu(std::string_view operation, const ConstView& view) {
+  require(view.type() == DType::f32, "[{}] the cpu device computes in f32, got {}; use --device reference for f64, --device cuda for bf16", operation,
+          name_of(view.type()));
+}
+
+}  // namespace isda::kernels

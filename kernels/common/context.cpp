@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/common/context.h"
+
+#include <omp.h>
+
+#include <algorithm>
+#include <new>
+
+#include "kernels/common/error.h"
+
+namespace isda {
+
+namespace {
+constexpr std::size_t kFirstBlock = std::size_t{1} << 20;
+}
+
+void Arena::Free::operator()(std::byte* pointer) const { ::operator delete(pointer, std::align_val_t{kAlignment}); }
+
+std::byte* Arena::take(std::size_t bytes) {
+  bytes = (bytes + kAlignment - 1) / kAlignment * kAlignment;
+  // The first block with room behind what is in use; a tail that is too small is skipped, so that each piece is contiguous.
+  for (const auto& block : blocks_) {
+    const std::size_t begin = std::max(used_, block.begin);
+    if (begin + bytes > block.begin + block.capacity) continue;
+    used_ = begin + bytes;
+    return block.memory.get() + (begin - block.begin);
+  }
+  add_block(std::max({bytes, kFirstBlock, capacity()}));
+  return take(bytes);
+}
+
+void Arena::add_block(std::size_t bytes) {
+  auto* memory = static_cast<std::byte*>(::operator new(bytes, std::align_val_t{kAlignment}));
+  blocks_.push_back({std::unique_ptr<std::byte, Free>(memory), capacity(), bytes});
+}
+
+void Arena::release_to(std::size_t used) {
+  used_ = used;
+  if (used_ > 0 || blocks_.size() < 2) return;
+  // Everything was given back: one block of the whole size serves the next round without growing.
+  const std::size_t bytes = capacity();
+  blocks_.clear();
+  add_block(bytes);
+}
+
+std::size_t Arena::capacity() const {
+  std::size_t sum = 0;
+  for (const auto& block : blocks_) sum += block.capacity;
+  return sum;
+}
+
+Context::Context(Device device, int threads)
+    : device_(device), threads_(threads > 0 ? threads : omp_get_max_threads()), arena_(std::make_unique<Arena>()) {}
+
+}  // namespace isda

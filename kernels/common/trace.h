@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// What an operation costs on paper, and, with ISDA_TRACE=1 in the environment, what it costs in fact.
+//
+// The trace adds up calls, seconds, FLOP and bytes by operation name and prints one table to stderr when the program ends.
+#pragma once
+#include <chrono>
+
+namespace isda {
+
+// Floating-point operations (a multiply-add counts two) and bytes moved if everything is read and written once.
+struct Cost {
+  double flop = 0;
+  double bytes = 0;
+};
+
+class Trace {
+ public:
+  static bool is_enabled();
+
+  template <class CostFunction>
+  Trace(const char* name, CostFunction&& cost) {
+    if (!is_enabled()) [[likely]] return;
+    name_ = name;
+    cost_ = cost();
+    begin_ = std::chrono::steady_clock::now();
+  }
+  ~Trace() {
+    if (name_) record(name_, cost_, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count());
+  }
+  Trace(const Trace&) = delete;
+  Trace& operator=(const Trace&) = delete;
+
+ private:
+  static void record(const char* name, const Cost& cost, double seconds);
+
+  const char* name_ = nullptr;
+  Cost cost_;
+  std::chrono::steady_clock::time_point begin_;
+};
+
+}  // namespace isda

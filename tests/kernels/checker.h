@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+// How two arrays are compared: NaN and Inf fail first, then the largest error as a share of the largest expected magnitude.
+#pragma once
+#include <string>
+
+#include "kernels/common/view.h"
+
+namespace isda {
+
+// Empty when `actual` agrees with `expected`; otherwise what is wrong, with the worst coordinate and both values there.
+// Integers must be equal. tolerance: of |actual - expected| / max |expected|.
+std::string difference(const ConstView& actual, const ConstView& expected, double tolerance);
+
+}  // namespace isda

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every declared case of every operation (kernels/*/case.cpp):
+//   Parity     the cpu device against the reference, f32, on fresh random data, outputs poisoned with NaN, sentinels around arrays
+//   Gradient   the reference's backward against central differences of its forward, f64
+//   Threads    the cpu device gives the same bits with one and with two threads
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <random>
+
+#include "kernels/common/case.h"
+#include "tests/kernels/checker.h"
+
+namespace isda::kernels {
+namespace {
+
+// NOTE: the seed is new for every run and printed on failure; ISDA_TEST_SEED=N repeats one.
+std::uint64_t test_seed() {
+  static const std::uint64_t seed = [] {
+    const char* fixed = std::getenv("ISDA_TEST_SEED");
+    return fixed ? std::strtoull(fixed, nullptr, 10) : std::random_device{}();
+  }();
+  return seed;
+}
+
+using Make = std::function<void(Problem&)>;
+
+Problem problem_of(const Make& make, DType type, std::uint64_t seed) {
+  Problem problem(type, seed);
+  make(problem);
+  return problem;
+}
+
+class Parity : public testing::Test {
+ public:
+  Parity(const Make& make, const Tolerance& tolerance) : make_(make), tolerance_(tolerance) {}
+
+  void TestBody() override {
+    Problem expected = problem_of(make_, DType::f32, test_seed());
+    Problem actual = problem_of(make_, DType::f32, test_seed());
+    SCOPED_TRACE(fmt::format("ISDA_TEST_SEED={} {}", test_seed(), expected.label()));
+    expected.run(Context(Device::reference));
+    const Context cpu(Device::cpu, 2);
+    actual.run(cpu);
+    actual.run(cpu);  // again: scratch memory now holds the first run's values
+    EXPECT_NO_THROW(actual.check_sentinels());
+    EXPECT_NO_THROW(expected.check_sentinels());
+    for (std::size_t i = 0; i < expected.arrays().size(); ++i) {
+      const auto& array = expected.arrays()[i];
+      const double tolerance = array.role == Problem::Role::input ? 0 : tolerance_.f32;
+      EXPECT_EQ(difference(actual.arrays()[i].view, array.view, tolerance), "") << array.name;
+    }
+  }
+
+ private:
+  Make make_;
+  Tolerance tolerance_;
+};
+
+class Threads : public testing::Test {
+ public:
+  explicit Threads(const Make& make) : make_(make) {}
+
+  void TestBody() override {
+    Problem one = problem_of(make_, DType::f32, test_seed());
+    SCOPED_TRACE(fmt::format("ISDA_TEST_SEED={} {}", test_seed(), one.label()));
+    one.run(Context(Device::cpu, 1));
+    for (const int threads : {2, 3}) {
+      Problem many = problem_of(make_, DType::f32, test_seed());
+      many.run(Context(Device::cpu, threads));
+      for (std::size_t i = 0; i < one.arrays().size(); ++i) {
+        const View& a = one.arrays()[i].view;
+        const View& b = many.arrays()[i].view;
+        EXPECT_EQ(std::memcmp(a.data(), b.data(), static_cast<std::size_t>(a.bytes())), 0) << one.arrays()[i].name << " with " << threads << " threads";
+      }
+    }
+  }
+
+ private:
+  Make make_;
+};
+
+class Gradient : public testing::Test {
+ public:
+  explicit Gradient(const Make& make) : make_(make) {}
+
+  void TestBody() override {
+    Problem problem = problem_of(make_, DType::f64, test_seed());
+    SCOPED_TRACE(fmt::format("ISDA_TEST_SEED={} {}", test_seed(), problem.label()));
+    const Context reference(Device::reference);
+    problem.run(reference);
+    for (const auto& [of, by] : problem.gradients()) {
+      const View input = problem.array(of).view;
+      const View gradient = problem.array(by).view;
+      ASSERT_EQ(input.shape(), gradient.shape()) << of << " and " << by;
+      std::vector<double> expected(static_cast<std::size_t>(gradient.size()));
+      double scale = 0;
+      for (std::int64_t i = 0; i < gradient.size(); ++i) {
+        expected[static_cast<std::size_t>(i)] = gradient.at_offset(i);
+        scale = std::max(scale, std::abs(gradient.at_offset(i)));
+      }
+      Draw draw(test_seed() ^ 0x5EED);
+      const std::int64_t samples = std::min<std::int64_t>(input.size(), 24);
+      for (std::int64_t sample = 0; sample < samples; ++sample) {
+        const std::int64_t i = samples == input.size() ? sample : draw.below(input.size());
+        const double value = input.at_offset(i);
+        const double step = 1e-5 * (1 + std::abs(value));
+        const auto scalar_at = [&](double moved) {
+          input.set_offset(moved, i);
+          problem.run(reference, false);
+          input.set_offset(value, i);
+          return scalar(problem);
+        };
+        const double numeric = (scalar_at(value + step) - scalar_at(value - step)) / (2 * step);
+        const double error = std::abs(numeric - expected[static_cast<std::size_t>(i)]);
+        EXPECT_TRUE(error <= 2e-6 * scale + 1e-8) << by << "[" << i << "] is " << expected[static_cast<std::size_t>(i)] << ", by differences " << numeric;
+      }
+    }
+  }
+
+ private:
+  static double scalar(const Problem& problem) {
+    double sum = 0;
+    for (const auto& [of, by] : problem.seeds()) {
+      const View output = problem.array(of).view;
+      for (std::int64_t i = 0; i < output.size(); ++i) sum += output.at_offset(i) * (by.empty() ? 1 : problem.array(by).view.at_offset(i));
+    }
+    return sum;
+  }
+
+  Make make_;
+};
+
+const bool registered = [] {
+  for (const Case& declared : all_cases()) {
+    for (std::size_t variant = 0; variant < declared.variants.size(); ++variant) {
+      const Make& make = declared.variants[variant];
+      const std::string name = fmt::format("{}_{}", declared.name, variant);
+      const auto add = [&](const char* suite, auto factory) {
+        testing::RegisterTest(suite, name.c_str(), nullptr, nullptr, __FILE__, __LINE__, factory);
+      };
+      add("Parity", [make, tolerance = declared.tolerance]() -> Parity* { return new Parity(make, tolerance); });
+      add("Threads", [make]() -> Threads* { return new Threads(make); });
+      if (!problem_of(make, DType::f64, 1).gradients().empty()) add("Gradient", [make]() -> Gradient* { return new Gradient(make); });
+    }
+  }
+  return true;
+}();
+
+TEST(Operations, AreDeclared) {
+  EXPECT_TRUE(registered);
+  EXPECT_FALSE(all_cases().empty());
+}
+
+}  // namespace
+}  // namespace isda::kernels
