@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+// Batch normalisation over every axis but the last.   Ioffe and Szegedy, Batch Normalization, 2015.
+//
+//   x (...,C) f32|bf16|f64, any rank from 2, usually (N,H,W,C); M = the number of rows, x.size() / C
+//   mean, variance, weight, bias, running_* and the sums are (C) of the parameter type: f64 beside f64, otherwise f32
+//
+//   mean[c]      = sum of x[m,c] / M                    variance[c] = sum of (x[m,c] - mean[c])^2 / M     (biased)
+//   y[m,c]       = weight[c] * (x[m,c] - mean[c]) / sqrt(variance[c] + epsilon) + bias[c] [+ residual[m,c]] [, below 0 made 0]
+//
+// A training step runs BatchNormStatistics, BatchNormRunning, BatchNorm; then BatchNormBackwardReduce, BatchNormBackward.
+// An evaluation runs BatchNorm alone, with the running mean and variance.
+#pragma once
+#include <cstdint>
+
+#include "kernels/common/operation.h"
+
+namespace isda::kernels {
+
+// Mean and biased variance of every channel, by merges of centred moments in an order that depends on the shape alone:
+// no cancellation where the mean is large against the deviation, the same bits with any number of threads.
+//   FLOP 5 * M*C   bytes x once
+struct BatchNormStatistics {
+  static constexpr auto name = "batch_norm_statistics";
+  ConstView x;          // (...,C)
+  View mean, variance;  // (C), overwritten
+};
+ISDA_OPERATION(BatchNormStatistics);
+
+// running = (1 - momentum) * running + momentum * batch, as PyTorch does it: the variance enters unbiased, times count / (count - 1).
+// NOTE: with count 1 a batch says nothing about the variance; running_variance then keeps its value.
+struct BatchNormRunning {
+  static constexpr auto name = "batch_norm_running";
+  ConstView mean, variance;             // (C), of the batch
+  std::int64_t count = 0;               // M: how many values each channel's statistics were made of
+  float momentum = 0.1f;                // 0 to 1
+  View running_mean, running_variance;  // (C), updated
+};
+ISDA_OPERATION(BatchNormRunning);
+
+// The normalisation itself, with a residual added and a ReLU applied in the same pass where asked.
+//   FLOP 2 * M*C (+ 1 each for residual and ReLU)   bytes x, residual, y once
+struct BatchNorm {
+  static constexpr auto name = "batch_norm";
+  ConstView x;                             // (...,C)
+  ConstView mean, variance, weight, bias;  // (C)
+  ConstView residual;                      // as x, optional
+  bool relu = false;
+  float epsilon = 1e-5f;
+  View y;  // as x, overwritten; may be x or residual
+};
+ISDA_OPERATION(BatchNorm);
+
+// The two sums over rows that the gradient needs. With ReLU, y is BatchNorm's output and dz = dy where y > 0, else 0; without, dz = dy.
+//   sum_dz[c] = sum of dz[m,c]     sum_dz_x[c] = sum of dz[m,c] * (x[m,c] - mean[c])     in an order that depends on the shape alone
+//   FLOP 4 * M*C   bytes dy, x, y once
+struct BatchNormBackwardReduce {
+  static constexpr auto name = "batch_norm_backward_reduce";
+  ConstView dy, x;        // (...,C)
+  ConstView y;            // as x; given exactly when BatchNorm applied its ReLU
+  ConstView mean;         // (C)
+  View sum_dz, sum_dz_x;  // (C), overwritten
+};
+ISDA_OPERATION(BatchNormBackwardReduce);
+
+// The gradient through the normalisation and through the batch's own mean and variance:
+//   dx[m,c] = weight[c] * invstd[c] * (dz[m,c] - sum_dz[c] / M - (x[m,c] - mean[c]) * invstd[c]^2 * sum_dz_x[c] / M)
+//   dresidual = dz     dweight = sum_dz_x * invstd     dbias = sum_dz     with invstd = 1 / sqrt(variance + epsilon)
+//   FLOP 4 * M*C   bytes dy, x, y, dx, dresidual once
+struct BatchNormBackward {
+  static constexpr auto name = "batch_norm_backward";
+  ConstView dy, x;                   // (...,C)
+  ConstView y;                       // as x; given exactly when BatchNorm applied its ReLU
+  ConstView mean, variance, weight;  // (C), of BatchNorm
+  ConstView sum_dz, sum_dz_x;        // (C), of BatchNormBackwardReduce
+  float epsilon = 1e-5f;
+  View dx;              // as x, overwritten; may be dy
+  View dresidual;       // as x, overwritten, optional; may be dy where dx is not
+  View dweight, dbias;  // (C), overwritten, optional
+};
+ISDA_OPERATION(BatchNormBackward);
+
+}  // namespace isda::kernels
