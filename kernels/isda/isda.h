@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+// Implicit semantic data augmentation: running class statistics, and the logits and gradients of the loss
+// that bounds the expected cross-entropy over features drawn from Normal(a_i, ratio S_{y_i}).
+// Wang et al., Implicit Semantic Data Augmentation for Deep Networks, NeurIPS 2019; the per-class form below computes the same numbers.
+//
+//   features F (N,A) f32|bf16|f64   labels y (N) i32 in [0,C)   weight W (C,A)   bias b (C)   ratio (1), in device memory
+//   count n (C)   mean mu (C,A)   covariance S (C,A,A) full, or (C,A) diagonal
+//   Everything but the features, dfeatures and the integers is of the parameter type: f32, or f64 with f64 features.
+//   Present classes: those with a label in the batch; there are K <= min(N,C) of them.
+//
+// Update, for each present class c with m samples in the batch, their mean nu, w = m / (n_c + m):
+//   S_c <- (1-w) S_c + (w/m) sum_i (a_i - nu)(a_i - nu)^T + w (1-w) (mu_c - nu)(mu_c - nu)^T
+//   mu_c <- (1-w) mu_c + w nu        n_c <- n_c + m        (diagonal: squares in place of outer products)
+//   Absent classes keep every bit. A NaN in a feature reaches no class but its own.
+//
+// Forward, with D_c[j] = w_j - w_c, subtracted first:
+//   U_c = D_c S_c  (C,A)             Q[c,j] = U_c[j] . D_c[j]      logits = F W^T + b      augmented_logits = logits + (ratio/2) Q[y]
+//   U_c[c] and Q[c,c] are exactly 0. A ratio of 0 gives the plain logits bit for bit.
+//
+// Backward, with G = daugmented (the gradient of the loss by the augmented logits), Gc[c,j] = sum over i with y_i = c of G[i,j], S constant:
+//   dF = G W     db = sum_i G[i]     dW = G^T F;  dW[j] += ratio sum_c Gc[c,j] U_c[j];  dW[c] -= ratio sum_j Gc[c,j] U_c[j]
+//
+//   FLOP   update 2 (N + K) A^2          forward 2 K C A^2 + 2 N C A    backward 4 N C A + 4 K C A       (full)
+//   bytes  update S_c of K classes, twice   forward S_c once, u once    backward u once
+#pragma once
+#include "kernels/common/operation.h"
+
+namespace isda::kernels {
+
+struct IsdaUpdate {
+  static constexpr auto name = "isda_update";
+  ConstView features;  // (N,A)
+  ConstView labels;    // (N) i32
+  View count;          // (C), changed in place
+  View mean;           // (C,A), changed in place
+  View covariance;     // (C,A,A) or (C,A), changed in place
+};
+ISDA_OPERATION(IsdaUpdate);
+
+struct IsdaForward {
+  static constexpr auto name = "isda_forward";
+  ConstView features;     // (N,A)
+  ConstView labels;       // (N) i32
+  ConstView weight;       // (C,A)
+  ConstView bias;         // (C), optional
+  ConstView covariance;   // (C,A,A) or (C,A)
+  ConstView ratio;        // (1)
+  View logits;            // (N,C), overwritten: the plain ones
+  View augmented_logits;  // (N,C), overwritten
+  View slots;             // (C) i32, overwritten: the position of class c among the present classes in order of number; -1 if absent
+  View u;                 // (min(N,C),C,A), full covariance only: u[slots[c]] is overwritten by U_c; slots not used keep what they held
+};
+ISDA_OPERATION(IsdaForward);
+
+// IsdaUpdate and then IsdaForward on the new statistics, reading and writing each S_c once.
+struct IsdaUpdateForward {
+  static constexpr auto name = "isda_update_forward";
+  ConstView features;     // (N,A)
+  ConstView labels;       // (N) i32
+  ConstView weight;       // (C,A)
+  ConstView bias;         // (C), optional
+  ConstView ratio;        // (1)
+  View count;             // (C), changed in place
+  View mean;              // (C,A), changed in place
+  View covariance;        // (C,A,A) or (C,A), changed in place
+  View logits;            // (N,C), overwritten
+  View augmented_logits;  // (N,C), overwritten
+  View slots;             // (C) i32, overwritten
+  View u;                 // (min(N,C),C,A), full covariance only
+};
+ISDA_OPERATION(IsdaUpdateForward);
+
+struct IsdaBackward {
+  static constexpr auto name = "isda_backward";
+  ConstView daugmented;  // (N,C)
+  ConstView features;    // (N,A)
+  ConstView labels;      // (N) i32
+  ConstView weight;      // (C,A)
+  ConstView covariance;  // (C,A,A) or (C,A); read when diagonal, its shape tells which
+  ConstView slots;       // (C) i32, of the forward
+  ConstView u;           // (min(N,C),C,A), of the forward, full covariance only
+  ConstView ratio;       // (1)
+  View dfeatures;        // (N,A), overwritten
+  View dweight;          // (C,A), overwritten
+  View dbias;            // (C), optional, overwritten
+};
+ISDA_OPERATION(IsdaBackward);
+
+}  // namespace isda::kernels
