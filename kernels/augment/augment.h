@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+// A batch of training images from the bytes of a whole data set: reflect padding, random crop, random flip, normalisation.
+//
+//   images (M,H,W,C) u8      indices (N) i32 in [0,M)      epoch (1) i32      y (N,H,W,C) f32|bf16|f64
+//   mean, deviation (C) in units of the bytes, f64 with f64, otherwise f32
+//   y[n,h,w,c] = (images[indices[n], reflect(h + top - padding, H), reflect(w' + left - padding, W), c] - mean[c]) / deviation[c]
+//   w' = w, or W-1-w in a flipped image
+//   reflect(i, L) = -i for i < 0, 2(L-1) - i for i >= L: the edge itself is not repeated (numpy's and PyTorch's "reflect")
+//   FLOP 2*N*H*W*C           bytes  one byte read and one element written per pixel and channel
+//
+// The draws of an image are a function of (seed, epoch, its index) alone: who computes it, and in which batch, does not matter.
+// padding 0 and flip false leave the normalisation: evaluation.
+#pragma once
+#include "kernels/common/operation.h"
+#include "kernels/common/philox.h"
+
+namespace isda::kernels {
+
+struct Augment {
+  static constexpr auto name = "augment";
+  ConstView images;     // (M,H,W,C)
+  ConstView indices;    // (N)
+  ConstView mean;       // (C)
+  ConstView deviation;  // (C)
+  ConstView epoch;      // (1): lives beside the other arrays, so that a captured step can be replayed in the next epoch
+  std::uint64_t seed = 0;
+  int padding = 4;   // pixels added at each side, less than H and W
+  bool flip = true;  // mirror left and right with probability 1/2
+  View y;            // (N,H,W,C), overwritten
+};
+ISDA_OPERATION(Augment);
+
+// Where the crop begins in the padded image, and whether it is mirrored.
+struct Crop {
+  int top = 0;
+  int left = 0;
+  bool is_flipped = false;
+};
+
+constexpr Crop draw_crop(std::uint64_t seed, std::int32_t epoch, std::int32_t index, int padding, bool flip) {
+  const auto words = philox(seed, RandomStream::augmentation, static_cast<std::uint32_t>(epoch), static_cast<std::uint32_t>(index));
+  const auto offsets = static_cast<std::uint32_t>(2 * padding + 1);
+  return {.top = static_cast<int>(uniform_below(words[0], offsets)),
+          .left = static_cast<int>(uniform_below(words[1], offsets)),
+          .is_flipped = flip && (words[2] >> 31) != 0};
+}
+
+// The position in [0, length) that a position in [-(length-1), 2*length-2] mirrors to.
+constexpr std::int64_t reflect(std::int64_t position, std::int64_t length) {
+  if (position < 0) return -position;
+  return position < length ? position : 2 * (length - 1) - position;
+}
+
+// Throws Error when an index is outside [0, M). Reads the indices, so host versions call it and check() does not.
+void check_indices(const Augment&);
+
+}  // namespace isda::kernels

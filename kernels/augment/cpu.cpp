@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// One image at a time per thread. A row of y is W*C elements in order: where each comes from within a row of the image is a
+// table made once per image, mean and scale are tiled to a row once per call, so that the arithmetic is one vectorised loop.
+#include "kernels/augment/augment.h"
+#include "kernels/common/check.h"
+#include "kernels/common/parallel.h"
+
+namespace isda::kernels {
+
+void run(Cpu, const Context& context, const Augment& op) {
+  check_cpu(op.name, op.y);
+  check_indices(op);
+  const auto [N, H, W, C] = op.y.extents<4>();
+  const std::int64_t row_size = W * C;
+  const std::uint8_t* images = op.images.as<std::uint8_t>();
+  const std::int32_t* indices = op.indices.as<std::int32_t>();
+  const std::int32_t epoch = *op.epoch.as<std::int32_t>();
+  Scratch scratch = context.scratch();
+
+  // Tile the constants of the channels to a row.
+  float* mean = scratch.take<float>(row_size);
+  float* scale = scratch.take<float>(row_size);
+  for (std::int64_t i = 0; i < row_size; ++i) {
+    mean[i] = op.mean.as<float>()[i % C];
+    scale[i] = 1.0f / op.deviation.as<float>()[i % C];
+  }
+
+  auto* sources_of_threads = scratch.take<std::int32_t>(context.threads() * row_size);
+  auto* rows_of_threads = scratch.take<std::uint8_t>(context.threads() * row_size);
+  parallel_for(context, N, [&, H = H, W = W, C = C](std::int64_t n, int thread) {
+    const Crop crop = draw_crop(op.seed, epoch, indices[n], op.padding, op.flip);
+
+    // Where in a row of the image each element of a row of y comes from.
+    std::int32_t* sources = sources_of_threads + thread * row_size;
+    for (std::int64_t w = 0; w < W; ++w) {
+      const std::int64_t column = reflect((crop.is_flipped ? W - 1 - w : w) + crop.left - op.padding, W);
+      for (std::int64_t c = 0; c < C; ++c) sources[w * C + c] = static_cast<std::int32_t>(column * C + c);
+    }
+
+    // Gather each row as bytes, then normalise it.
+    std::uint8_t* gathered = rows_of_threads + thread * row_size;
+    float* y = op.y.as<float>() + n * H * row_size;
+    for (std::int64_t h = 0; h < H; ++h) {
+      const std::uint8_t* row = images + (indices[n] * H + reflect(h + crop.top - op.padding, H)) * row_size;
+      for (std::int64_t i = 0; i < row_size; ++i) gathered[i] = row[sources[i]];
+      for (std::int64_t i = 0; i < row_size; ++i) y[h * row_size + i] = (static_cast<float>(gathered[i]) - mean[i]) * scale[i];
+    }
+  });
+}
+
+}  // namespace isda::kernels

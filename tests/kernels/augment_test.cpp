@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the parity with the reference cannot see: that the reference itself is the definition, and how crops are drawn.
+#include "kernels/augment/augment.h"
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <cmath>
+#include <numeric>
+#include <vector>
+
+namespace isda::kernels {
+namespace {
+
+// Two images of one channel whose byte says where it was: 10 * row + column (+ 100 * image).
+struct Images {
+  static constexpr std::int64_t M = 2, H = 4, W = 5, C = 1;
+  std::vector<std::uint8_t> bytes;
+  std::vector<float> mean{0}, deviation{1};
+
+  Images() {
+    for (int m = 0; m < M; ++m) {
+      for (int h = 0; h < H; ++h) {
+        for (int w = 0; w < W; ++w) bytes.push_back(static_cast<std::uint8_t>(100 * m + 10 * h + w));
+      }
+    }
+  }
+
+  std::vector<float> augmented(Device device, std::vector<std::int32_t> indices, std::int32_t epoch, std::uint64_t seed, int padding, bool flip) const {
+    const auto N = static_cast<std::int64_t>(indices.size());
+    std::vector<float> y(static_cast<std::size_t>(N * H * W * C), std::nanf(""));
+    run(Context(device, 1), Augment{.images = ConstView(bytes.data(), DType::u8, {M, H, W, C}),
+                                    .indices = ConstView(indices.data(), DType::i32, {N}),
+                                    .mean = ConstView(mean.data(), DType::f32, {C}),
+                                    .deviation = ConstView(deviation.data(), DType::f32, {C}),
+                                    .epoch = ConstView(&epoch, DType::i32, {1}),
+                                    .seed = seed,
+                                    .padding = padding,
+                                    .flip = flip,
+                                    .y = View(y.data(), DType::f32, {N, H, W, C})});
+    return y;
+  }
+};
+
+class AugmentOn : public testing::TestWithParam<Device> {};
+INSTANTIATE_TEST_SUITE_P(Devices, AugmentOn, testing::Values(Device::reference, Device::cpu),
+                         [](const auto& device) { return std::string(name_of(device.param)); });
+
+TEST_P(AugmentOn, IsACropOfTheReflectedImage) {
+  // numpy.pad(rows, 2, mode="reflect") repeats rows 2 1 | 0 1 2 3 | 2 1 and columns 2 1 | 0 1 2 3 4 | 3 2.
+  const std::array rows{2, 1, 0, 1, 2, 3, 2, 1};
+  const std::array columns{2, 1, 0, 1, 2, 3, 4, 3, 2};
+  const Images images;
+  for (std::int32_t epoch = 0; epoch < 50; ++epoch) {
+    const auto y = images.augmented(GetParam(), {1}, epoch, 9, 2, true);
+    const Crop crop = draw_crop(9, epoch, 1, 2, true);
+    for (int h = 0; h < 4; ++h) {
+      for (int w = 0; w < 5; ++w) {
+        const int column = columns[static_cast<std::size_t>(crop.left + (crop.is_flipped ? 4 - w : w))];
+        ASSERT_EQ(y[static_cast<std::size_t>(h * 5 + w)], 100 + 10 * rows[static_cast<std::size_t>(crop.top + h)] + column) << epoch << " " << h << " " << w;
+      }
+    }
+  }
+}
+
+TEST_P(AugmentOn, NormalisesOnlyForEvaluation) {
+  Images images;
+  images.mean = {20};
+  images.deviation = {4};
+  const auto y = images.augmented(GetParam(), {1, 0, 1}, 3, 9, 0, false);
+  for (std::size_t i = 0; i < y.size(); ++i) {
+    const std::size_t image = i / 20 == 1 ? 0 : 1;
+    ASSERT_EQ(y[i], (static_cast<float>(images.bytes[image * 20 + i % 20]) - 20) / 4);
+  }
+}
+
+TEST_P(AugmentOn, DependsOnSeedEpochAndIndexAlone) {
+  const Images images;
+  const auto alone = images.augmented(GetParam(), {1}, 7, 9, 2, true);
+  const auto last = images.augmented(GetParam(), {0, 0, 1}, 7, 9, 2, true);
+  EXPECT_EQ(alone, std::vector<float>(last.begin() + 40, last.end()));
+  int same_in_other_epochs = 0, same_with_other_seeds = 0;
+  for (std::int32_t other = 0; other < 20; ++other) {
+    same_in_other_epochs += alone == images.augmented(GetParam(), {1}, 100 + other, 9, 2, true);
+    same_with_other_seeds += alone == images.augmented(GetParam(), {1}, 7, 100 + static_cast<std::uint64_t>(other), 2, true);
+  }
+  // One of 50 outcomes each: by chance hardly ever more than two of twenty agree.
+  EXPECT_LE(same_in_other_epochs, 3);
+  EXPECT_LE(same_with_other_seeds, 3);
+}
+
+TEST_P(AugmentOn, RefusesAnIndexOutOfRange) {
+  const Images images;
+  for (const std::int32_t index : {2, -1}) {
+    try {
+      images.augmented(GetParam(), {0, index}, 0, 0, 1, true);
+      FAIL() << "no error";
+    } catch (const Error& error) {
+      EXPECT_EQ(std::string(error.what()), fmt::format("[augment] indices[1] is {}, expected 0 to 1: images is (2,4,5,1)", index));
+    }
+  }
+}
+
+TEST_P(AugmentOn, RefusesPaddingBeyondTheImage) {
+  const Images images;
+  EXPECT_NO_THROW(images.augmented(GetParam(), {0}, 0, 0, 3, true));
+  EXPECT_THROW(images.augmented(GetParam(), {0}, 0, 0, 4, true), Error);
+  EXPECT_THROW(images.augmented(GetParam(), {0}, 0, 0, -1, true), Error);
+}
+
+TEST(DrawCrop, IsUniform) {
+  constexpr int kDraws = 162000;  // 1000 for each of 9 * 9 * 2 outcomes
+  std::array<int, 162> counts{};
+  for (int index = 0; index < kDraws; ++index) {
+    const Crop crop = draw_crop(1, 5, index, 4, true);
+    ASSERT_TRUE(crop.top >= 0 && crop.top <= 8 && crop.left >= 0 && crop.left <= 8);
+    ++counts[static_cast<std::size_t>((crop.top * 9 + crop.left) * 2 + crop.is_flipped)];
+  }
+  // Chi-square with 161 degrees of freedom: mean 161, deviation 18.
+  double chi_square = 0;
+  for (const int count : counts) chi_square += (count - 1000.0) * (count - 1000.0) / 1000.0;
+  EXPECT_LT(chi_square, 250);
+  EXPECT_GT(chi_square, 90);
+}
+
+TEST(DrawCrop, HasNoChoiceInEvaluation) {
+  for (int index = 0; index < 100; ++index) {
+    const Crop crop = draw_crop(1, index, index, 0, false);
+    ASSERT_TRUE(crop.top == 0 && crop.left == 0 && !crop.is_flipped);
+  }
+}
+
+TEST(AugmentCheck, NamesTheArgument) {
+  const std::vector<std::uint8_t> bytes(2 * 4 * 4 * 3);
+  const std::vector<std::int32_t> indices{0, 1};
+  const std::vector<float> constants{1, 1, 1};
+  std::vector<float> y(bytes.size());
+  const Augment good{.images = ConstView(bytes.data(), DType::u8, {2, 4, 4, 3}),
+                     .indices = ConstView(indices.data(), DType::i32, {2}),
+                     .mean = ConstView(constants.data(), DType::f32, {3}),
+                     .deviation = ConstView(constants.data(), DType::f32, {3}),
+                     .epoch = ConstView(indices.data(), DType::i32, {1}),
+                     .padding = 1,
+                     .y = View(y.data(), DType::f32, {2, 4, 4, 3})};
+  EXPECT_NO_THROW(check(good));
+  const auto message = [&](auto change) {
+    Augment op = good;
+    change(op);
+    try {
+      check(op);
+    } catch (const Error& error) {
+      return std::string(error.what());
+    }
+    return std::string("no error");
+  };
+  const auto starts = [](const std::string& text, const std::string& with) { return text.compare(0, with.size(), with) == 0; };
+  EXPECT_PRED2(starts, message([](Augment& op) { op.images = ConstView(op.images.data(), DType::u8, {4, 4, 3}); }), "[augment] images is (4,4,3)");
+  EXPECT_PRED2(starts, message([](Augment& op) { op.images = ConstView(op.images.data(), DType::f32, {2, 4, 4, 3}); }), "[augment] images is f32");
+  EXPECT_PRED2(starts, message([](Augment& op) { op.indices = ConstView(op.indices.data(), DType::i64, {1}); }), "[augment] indices is i64");
+  EXPECT_PRED2(starts, message([](Augment& op) { op.indices = ConstView(op.indices.data(), DType::i32, {1, 2}); }), "[augment] indices is (1,2)");
+  EXPECT_PRED2(starts, message([](Augment& op) { op.mean = ConstView(op.mean.data(), DType::f32, {2}); }), "[augment] mean is (2), expected (3)");
+  EXPECT_PRED2(starts, message([](Augment& op) { op.deviation = ConstView(); }), "[augment] deviation was not given");
+  EXPECT_PRED2(starts, message([](Augment& op) { op.deviation = ConstView(op.mean.data(), DType::f64, {3}); }), "[augment] deviation is f64, expected f32");
+  EXPECT_PRED2(starts, message([](Augment& op) { op.epoch = ConstView(op.epoch.data(), DType::i32, {2}); }), "[augment] epoch is (2), expected (1)");
+  EXPECT_PRED2(starts, message([](Augment& op) { op.epoch = ConstView(op.mean.data(), DType::f32, {1}); }), "[augment] epoch is f32");
+  EXPECT_PRED2(starts, message([](Augment& op) { op.y = View(op.y.data(), DType::f32, {2, 4, 3, 3}); }), "[augment] y is (2,4,3,3)");
+  EXPECT_PRED2(starts, message([](Augment& op) { op.padding = 4; }), "[augment] padding is 4, expected 0 to 3");
+}
+
+}  // namespace
+}  // namespace isda::kernels
