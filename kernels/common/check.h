@@ -43,4 +43,19 @@ inline void check_cpu(std::string_view operation, const ConstView& view) {
           name_of(view.type()));
 }
 
+// labels (N) i32: one for each of `samples` samples.
+inline void check_labels_shape(std::string_view operation, const ConstView& labels, std::int64_t samples, std::string_view meaning) {
+  check_shape(operation, "labels", labels, {samples}, meaning);
+  check_type(operation, "labels", labels, DType::i32);
+}
+
+// Every label lies in [0, classes). Reads the labels: for the devices that compute on the host.
+inline void check_labels(std::string_view operation, const ConstView& labels, std::int64_t classes) {
+  const auto* label = labels.as<std::int32_t>();
+  for (std::int64_t i = 0; i < labels.size(); ++i) {
+    require(label[i] >= 0 && label[i] < classes, "[{}] the label of sample {} is {}, expected 0 to {}: there are {} classes", operation, i, label[i],
+            classes - 1, classes);
+  }
+}
+
 }  // namespace isda::kernels

@@ -77,4 +77,12 @@ void parallel_ranges(const Context& context, std::int64_t count, std::int64_t gr
   });
 }
 
+// The grain that gives parallel_ranges one range a thread, or one range in all where `flop` would not pay for waking the threads.
+// NOTE: only for bodies whose result for an index does not depend on the range it is in.
+inline std::int64_t grain_of(const Context& context, std::int64_t count, double flop) {
+  constexpr double kFlopWorthThreads = 5e5;
+  const std::int64_t ranges = flop < kFlopWorthThreads ? 1 : context.threads();
+  return count > ranges ? (count + ranges - 1) / ranges : 1;
+}
+
 }  // namespace isda

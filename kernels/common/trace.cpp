@@ -50,7 +50,13 @@ class Table {
   std::map<std::string, Row> rows_;
 };
 
+thread_local OperationLog* current_log = nullptr;
+
 }  // namespace
+
+OperationLog::OperationLog() : outer_(current_log) { current_log = this; }
+OperationLog::~OperationLog() { current_log = outer_; }
+OperationLog* OperationLog::current() { return current_log; }
 
 bool Trace::is_enabled() {
   static const bool is_enabled = [] {

@@ -4,6 +4,7 @@
 // The trace adds up calls, seconds, FLOP and bytes by operation name and prints one table to stderr when the program ends.
 #pragma once
 #include <chrono>
+#include <vector>
 
 namespace isda {
 
@@ -13,12 +14,35 @@ struct Cost {
   double bytes = 0;
 };
 
+// While it lives, the operations that this thread runs are written down: what a network costs, what a step launches.
+class OperationLog {
+ public:
+  struct Entry {
+    const char* name;
+    Cost cost;
+  };
+
+  OperationLog();
+  ~OperationLog();
+  OperationLog(const OperationLog&) = delete;
+  OperationLog& operator=(const OperationLog&) = delete;
+
+  static OperationLog* current();
+  void add(const char* name, const Cost& cost) { entries_.push_back({name, cost}); }
+  const std::vector<Entry>& entries() const { return entries_; }
+
+ private:
+  OperationLog* outer_;
+  std::vector<Entry> entries_;
+};
+
 class Trace {
  public:
   static bool is_enabled();
 
   template <class CostFunction>
   Trace(const char* name, CostFunction&& cost) {
+    if (auto* log = OperationLog::current()) [[unlikely]] log->add(name, cost());
     if (!is_enabled()) [[likely]] return;
     name_ = name;
     cost_ = cost();

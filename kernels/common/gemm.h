@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+// Matrix products in f32: a tile of the result held in registers, and the whole product made of tiles.
+//
+//   multiply_tile   sum[r][j] = sum over k of a[r,k] b[k,j]   for kTileRows x kTileColumns of the result: 6 x 16 with AVX2
+//   gemm            c (M,N) = a (M,K) b (K,N) + bias (N)       any strides; 2 M N K FLOP
+//
+// b is packed into panels of kTileColumns columns, so that a tile reads it in order from cache; a is read where it lies, since its
+// elements are only broadcast. An element of the result is summed over k from 0 upwards, whatever the tile or the thread: the bits do not
+// depend on the number of threads. kernels/isda builds its fused pass from the same tile.
+#pragma once
+#include <cstdint>
+#include <utility>
+
+#include "kernels/common/context.h"
+
+namespace isda {
+
+#if defined(__AVX512F__)
+constexpr int kLanes = 16, kTileRows = 8;
+#elif defined(__AVX__)
+constexpr int kLanes = 8, kTileRows = 6;
+#else
+constexpr int kLanes = 4, kTileRows = 6;
+#endif
+constexpr int kTileColumns = 2 * kLanes;
+
+// A vector register of floats, loaded and stored at any address that suits a float.
+using Lanes = float __attribute__((vector_size(kLanes * sizeof(float)), aligned(alignof(float)), may_alias));
+inline Lanes load_lanes(const float* from) { return *reinterpret_cast<const Lanes*>(from); }
+inline void store_lanes(float* to, Lanes value) { *reinterpret_cast<Lanes*>(to) = value; }
+inline float sum_of(const Lanes& value) {
+  float sum = 0;
+  for (int lane = 0; lane < kLanes; ++lane) sum += value[lane];
+  return sum;
+}
+
+// A matrix in memory: element (i,j) is data[i * row + j * column]. The transpose has the strides exchanged.
+struct Matrix {
+  const float* data;
+  std::int64_t row, column;
+  Matrix transposed() const { return {data, column, row}; }
+};
+
+constexpr std::int64_t panels_of(std::int64_t columns) { return (columns + kTileColumns - 1) / kTileColumns; }
+
+// The product of `rows` rows of a with one packed panel of b: sum[r][0] holds its first kLanes columns, sum[r][1] the others.
+template <int rows>
+inline void multiply_tile(std::int64_t depth, const Matrix& a, const float* panel, Lanes (&sum)[rows][2]) {
+  const float* row[rows];
+  for (int r = 0; r < rows; ++r) {
+    row[r] = a.data + r * a.row;
+    sum[r][0] = sum[r][1] = Lanes{};
+  }
+  for (std::int64_t k = 0; k < depth; ++k) {
+    const Lanes left = load_lanes(panel), right = load_lanes(panel + kLanes);
+#pragma GCC unroll 8
+    for (int r = 0; r < rows; ++r) {
+      const float factor = row[r][k * a.column];
+      sum[r][0] += factor * left;
+      sum[r][1] += factor * right;
+    }
+    panel += kTileColumns;
+  }
+}
+
+// Calls body<rows>() with rows = min(count, kTileRows) known at compile time.
+template <int rows = kTileRows, class Body>
+inline void with_tile_rows(std::int64_t count, Body&& body) {
+  if constexpr (rows == 1) body.template operator()<1>();
+  else if (count >= rows) body.template operator()<rows>();
+  else with_tile_rows<rows - 1>(count, std::forward<Body>(body));
+}
+
+// Copies columns [first, first + kTileColumns) of b, `depth` rows, to panel[k][kTileColumns]; columns from `columns` on become 0.
+void pack_panel(const Matrix& b, std::int64_t depth, std::int64_t columns, std::int64_t first, float* panel);
+
+struct Gemm {
+  std::int64_t M, N, K;
+  Matrix a;                     // (M,K)
+  Matrix b;                     // (K,N)
+  float* c;                     // (M,N), dense, overwritten
+  const float* bias = nullptr;  // (N), optional
+};
+void gemm(const Context& context, const Gemm& product);
+
+}  // namespace isda

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+// What every network is: features(images) -> (N,A), and a last linear layer, the classifier.
+// No network knows which loss it is trained with: the loss is given the two.
+#pragma once
+#include "core/module.h"
+#include "layers/linear.h"
+
+namespace isda {
+
+class Network : public Module {
+ public:
+  // images (N,H,W,3), normalised.
+  virtual Tensor features(const Tensor& images) const = 0;
+  virtual const Linear& classifier() const = 0;
+
+  std::int64_t feature_width() const { return classifier().weight.extent(1); }
+  std::int64_t classes() const { return classifier().weight.extent(0); }
+  // The plain logits (N,C), as used in evaluation.
+  Tensor logits(const Tensor& images) const { return classifier()(features(images)); }
+};
+
+}  // namespace isda
