@@ -43,7 +43,7 @@ struct BatchNorm {
   static constexpr auto name = "batch_norm";
   ConstView x;                             // (...,C)
   ConstView mean, variance, weight, bias;  // (C)
-  ConstView residual;                      // as x, optional
+  ConstView residual = {};                 // as x, optional
   bool relu = false;
   float epsilon = 1e-5f;
   View y;  // as x, overwritten; may be x or residual
@@ -56,7 +56,7 @@ ISDA_OPERATION(BatchNorm);
 struct BatchNormBackwardReduce {
   static constexpr auto name = "batch_norm_backward_reduce";
   ConstView dy, x;        // (...,C)
-  ConstView y;            // as x; given exactly when BatchNorm applied its ReLU
+  ConstView y = {};       // as x; given exactly when BatchNorm applied its ReLU
   ConstView mean;         // (C)
   View sum_dz, sum_dz_x;  // (C), overwritten
 };
@@ -69,13 +69,13 @@ ISDA_OPERATION(BatchNormBackwardReduce);
 struct BatchNormBackward {
   static constexpr auto name = "batch_norm_backward";
   ConstView dy, x;                   // (...,C)
-  ConstView y;                       // as x; given exactly when BatchNorm applied its ReLU
+  ConstView y = {};                  // as x; given exactly when BatchNorm applied its ReLU
   ConstView mean, variance, weight;  // (C), of BatchNorm
   ConstView sum_dz, sum_dz_x;        // (C), of BatchNormBackwardReduce
   float epsilon = 1e-5f;
-  View dx;              // as x, overwritten; may be dy
-  View dresidual;       // as x, overwritten, optional; may be dy where dx is not
-  View dweight, dbias;  // (C), overwritten, optional
+  View dx;                        // as x, overwritten; may be dy
+  View dresidual = {};            // as x, overwritten, optional; may be dy where dx is not
+  View dweight = {}, dbias = {};  // (C), overwritten, optional
 };
 ISDA_OPERATION(BatchNormBackward);
 

@@ -158,7 +158,7 @@ template <class Sizes>
 struct CaseOf {
   std::string name;
   std::vector<Sizes> shapes;
-  std::vector<Sizes> bench_shapes;
+  std::vector<Sizes> bench_shapes = {};
   void (*make)(Problem&, const Sizes&) = nullptr;
   Tolerance tolerance = {};
 };

@@ -33,7 +33,7 @@ struct MaxPool2d {
   static constexpr auto name = "max_pool2d";
   ConstView x;                                       // (N,H,W,C)
   View y;                                            // (N,P,Q,C), overwritten
-  View indices;                                      // (N,P,Q,C) i32, overwritten, optional: h*W + w of the winner; the gradient needs it
+  View indices = {};                                 // (N,P,Q,C) i32, overwritten, optional: h*W + w of the winner; the gradient needs it
   std::int64_t kernel = 2, stride = 2, padding = 0;  // padding: at most kernel / 2
 };
 ISDA_OPERATION(MaxPool2d);

@@ -16,7 +16,7 @@ namespace isda::kernels {
 struct SgdTensor {
   View parameter;  // p, updated
   ConstView gradient;
-  View momentum;  // b, updated, starts at 0; optional where the momentum is 0
+  View momentum = {};  // b, updated, starts at 0; optional where the momentum is 0
 };
 
 struct Sgd {
