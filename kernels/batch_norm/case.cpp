@@ -15,7 +15,7 @@ struct Sizes {
 
 // A training step: forward through statistics, running statistics and normalisation, then back.
 //
-// NOTE: differences must not step over the ReLU's kink. Without a residual, x is +-(3..3.5) with the signs balanced in every
+// NOTE: differences must not step over the ReLU's kink. Without a residual, x is 1 +- (3..3.5) with the signs balanced in every
 // channel, so that its normalised value is never below 0.6, and the bias is smaller than the weight times that. With one, the
 // residual is at least 6 and decides the sign.
 const Declare training{CaseOf<Sizes>{
@@ -41,7 +41,7 @@ const Declare training{CaseOf<Sizes>{
     .make =
         [](Problem& p, const Sizes& s) {
           const std::int64_t C = s.x[-1], M = s.x.size() / C;
-          const Fill balanced = [C](Draw& draw, std::int64_t index) { return ((index / C + index % C) % 2 ? 3 : -3) * (1 + draw.uniform() / 6); };
+          const Fill balanced = [C](Draw& draw, std::int64_t index) { return 1 + ((index / C + index % C) % 2 ? 3 : -3) * (1 + draw.uniform() / 6); };
           const Fill weights = [](Draw& draw, std::int64_t) { return (draw.uniform() < 0.3 ? -1 : 1) * (0.5 + draw.uniform()); };
           const Fill biases = [](Draw& draw, std::int64_t) { return (draw.uniform() < 0.5 ? -1 : 1) * (0.05 + 0.2 * draw.uniform()); };
           const ConstView x = p.input("x", s.x, s.relu ? balanced : normal(0.5, 2));
