@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+// The inner loops of the cpu convolution, on raw f32 pointers, once per instruction set.
+//
+// One source (microkernels.inc) is compiled with different flags into one table each; microkernels() picks the best table this
+// machine can run. Everything outside is ordinary code and knows the instruction set only by `lanes`, the floats of a vector:
+// 4 baseline (SSE2, NEON, ...), 8 AVX2+FMA, 16 AVX-512.
+//
+// Registers of the two multiply kernels (AVX2: 16, a fused multiply-add has latency 4 and throughput 2, so 8 sums or more must be
+// in flight):
+//   correlate           6 pixels x 2 vectors of outputs = 12 sums, 2 weights, 1 broadcast pixel;  8 loads for 12 multiply-adds
+//   accumulate_weights  4 outputs x 3 vectors of inputs = 12 sums, 3 inputs,  1 broadcast output; 7 loads for 12 multiply-adds
+#pragma once
+#include <cstddef>
+
+#if defined(__x86_64__)
+#define ISDA_HAS_X86_KERNELS
+#endif
+
+namespace isda::kernels::conv2d {
+
+// tile[pixel][v] = sum over row, j of  source[offsets[pixel] + row*pitch + j] * weights[row*run + j][v]
+struct Correlate {
+  const float* source;
+  const std::ptrdiff_t* offsets;  // one per pixel
+  int pixels;
+  std::ptrdiff_t rows, pitch, run;
+  const float* weights;  // [rows*run][vectors*lanes]
+  int vectors;           // 1 or 2
+  float* tile;           // [pixels][vectors*lanes]
+  bool is_continued;     // add to tile instead of overwriting it
+};
+
+// Takes a finished tile through the epilogue into the output: residual, mask, store, sums, statistics.
+struct Finish {
+  float* tile;                    // [pixels][step]
+  int step;                       // vectors*lanes
+  int channels;                   // of them valid
+  const std::ptrdiff_t* offsets;  // of each pixel in out, residual, mask_x and sums_x
+  int pixels;
+  float* out;
+  // Null where not wanted. Pointers to channels start at the tile's first channel.
+  const float* residual;
+  const float *mask_x, *mask_scale, *mask_shift;
+  const float *sums_x, *sums_mean;
+  float *sum, *sum_centred;       // added to
+  float *mean, *m2;               // merged with the moments of `count` earlier pixels
+  float count;
+};
+
+// One row of an image into a packed row: f(x) by channel.
+struct PackRow {
+  const float* source;    // [pixels][source_step]
+  std::ptrdiff_t source_step;
+  std::ptrdiff_t pixels;
+  std::ptrdiff_t channels;
+  const float *scale, *shift;      // null: f(x) = x
+  const float *second, *second_scale;  // null, or f = x*scale + second*second_scale + shift
+  bool relu;
+  float* packed;
+  // The packed row is [pixels][channels], or [channels/4][quad_step floats apart][pixels][4] with zeros behind the last channel.
+  std::ptrdiff_t quad_step;
+};
+
+// sums[quad][4][v] += sum over row, column of  dy[quad][row*columns + column][4] * x[row_offsets[row] + column*x_step + v]
+struct AccumulateWeights {
+  const float* x;
+  const std::ptrdiff_t* row_offsets;
+  int rows, columns;
+  std::ptrdiff_t x_step;
+  const float* dy;  // [quads][rows*columns][4]
+  int quads;
+  int vectors;      // 1, 2 or 3
+  float* sums;      // [quads][4][vectors*lanes]
+};
+
+struct Microkernels {
+  const char* name;
+  int lanes;
+  void (*correlate)(const Correlate&);
+  void (*finish)(const Finish&);
+  void (*pack_row)(const PackRow&);
+  void (*pack_quads)(const PackRow&);
+  void (*accumulate_weights)(const AccumulateWeights&);
+};
+
+extern const Microkernels kBaseline;
+#if defined(ISDA_HAS_X86_KERNELS)
+extern const Microkernels kAvx2;
+extern const Microkernels kAvx512;
+#endif
+
+// The best table for this machine, chosen once.
+const Microkernels& microkernels();
+
+}  // namespace isda::kernels::conv2d
