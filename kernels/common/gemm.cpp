@@ -55,18 +55,18 @@ void gemm(const Context& context, const Gemm& product) {
   // Multiply: each unit is one block of rows with one group of panels.
   parallel_ranges(context, groups * blocks, grain_of(context, groups * blocks, flop),
                   [=, M = M, N = N, K = K, a = a, c = c, bias = bias](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t unit = begin; unit < end; ++unit) {
-      const std::int64_t row = unit % blocks * kTileRows, first_panel = unit / blocks * kPanelsAtOnce;
-      with_tile_rows(M - row, [&]<int rows>() {
-        for (std::int64_t panel = first_panel; panel < std::min(first_panel + kPanelsAtOnce, panels); ++panel) {
-          const std::int64_t column = panel * kTileColumns;
-          Lanes sum[rows][2];
-          multiply_tile<rows>(K, {a.data + row * a.row, a.row, a.column}, packed + panel * K * kTileColumns, sum);
-          store_tile<rows>(sum, bias ? bias + column : nullptr, c + row * N + column, N, std::min<std::int64_t>(N - column, kTileColumns));
-        }
-      });
-    }
-  });
+                    for (std::int64_t unit = begin; unit < end; ++unit) {
+                      const std::int64_t row = unit % blocks * kTileRows, first_panel = unit / blocks * kPanelsAtOnce;
+                      with_tile_rows(M - row, [&]<int rows>() {
+                        for (std::int64_t panel = first_panel; panel < std::min(first_panel + kPanelsAtOnce, panels); ++panel) {
+                          const std::int64_t column = panel * kTileColumns;
+                          Lanes sum[rows][2];
+                          multiply_tile<rows>(K, {a.data + row * a.row, a.row, a.column}, packed + panel * K * kTileColumns, sum);
+                          store_tile<rows>(sum, bias ? bias + column : nullptr, c + row * N + column, N, std::min<std::int64_t>(N - column, kTileColumns));
+                        }
+                      });
+                    }
+                  });
 }
 
 }  // namespace isda

@@ -66,9 +66,12 @@ inline void multiply_tile(std::int64_t depth, const Matrix& a, const float* pane
 // Calls body<rows>() with rows = min(count, kTileRows) known at compile time.
 template <int rows = kTileRows, class Body>
 inline void with_tile_rows(std::int64_t count, Body&& body) {
-  if constexpr (rows == 1) body.template operator()<1>();
-  else if (count >= rows) body.template operator()<rows>();
-  else with_tile_rows<rows - 1>(count, std::forward<Body>(body));
+  if constexpr (rows == 1)
+    body.template operator()<1>();
+  else if (count >= rows)
+    body.template operator()<rows>();
+  else
+    with_tile_rows<rows - 1>(count, std::forward<Body>(body));
 }
 
 // Copies columns [first, first + kTileColumns) of b, `depth` rows, to panel[k][kTileColumns]; columns from `columns` on become 0.
