@@ -25,6 +25,20 @@ void store_tile(const Lanes (&sum)[rows][2], const float* bias, float* c, std::i
   }
 }
 
+// The rows of c from `row` on, as many as a tile has, in the columns of some panels.
+void multiply_block(const Gemm& product, const float* packed, std::int64_t row, std::int64_t begin_panel, std::int64_t end_panel) {
+  const auto& [M, N, K, a, b, c, bias] = product;
+  const Matrix rows_of_a{a.data + row * a.row, a.row, a.column};
+  with_tile_rows(M - row, [&, N = N, K = K, c = c, bias = bias]<int rows>() {
+    for (std::int64_t panel = begin_panel; panel < end_panel; ++panel) {
+      const std::int64_t column = panel * kTileColumns;
+      Lanes sum[rows][2];
+      multiply_tile<rows>(K, rows_of_a, packed + panel * K * kTileColumns, sum);
+      store_tile<rows>(sum, bias ? bias + column : nullptr, c + row * N + column, N, std::min<std::int64_t>(N - column, kTileColumns));
+    }
+  });
+}
+
 }  // namespace
 
 void pack_panel(const Matrix& b, std::int64_t depth, std::int64_t columns, std::int64_t first, float* panel) {
@@ -41,32 +55,26 @@ void pack_panel(const Matrix& b, std::int64_t depth, std::int64_t columns, std::
 }
 
 void gemm(const Context& context, const Gemm& product) {
-  const auto [M, N, K, a, b, c, bias] = product;
-  const std::int64_t panels = panels_of(N), blocks = (M + kTileRows - 1) / kTileRows, groups = (panels + kPanelsAtOnce - 1) / kPanelsAtOnce;
+  const std::int64_t panels = panels_of(product.N), panel_size = product.K * kTileColumns;
+  const std::int64_t blocks = (product.M + kTileRows - 1) / kTileRows, groups = (panels + kPanelsAtOnce - 1) / kPanelsAtOnce;
+  const double flop = 2.0 * static_cast<double>(product.M) * static_cast<double>(product.N) * static_cast<double>(product.K);
   Scratch scratch = context.scratch();
-  float* packed = scratch.take<float>(panels * K * kTileColumns);
-  const double flop = 2.0 * static_cast<double>(M) * static_cast<double>(N) * static_cast<double>(K);
+  float* packed = scratch.take<float>(panels * panel_size);
 
   // Pack b.
-  parallel_ranges(context, panels, grain_of(context, panels, flop), [=, K = K, N = N, b = b](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t panel = begin; panel < end; ++panel) pack_panel(b, K, N, panel * kTileColumns, packed + panel * K * kTileColumns);
+  parallel_ranges(context, panels, grain_of(context, panels, flop), [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t panel = begin; panel < end; ++panel) {
+      pack_panel(product.b, product.K, product.N, panel * kTileColumns, packed + panel * panel_size);
+    }
   });
 
   // Multiply: each unit is one block of rows with one group of panels.
-  parallel_ranges(context, groups * blocks, grain_of(context, groups * blocks, flop),
-                  [=, M = M, N = N, K = K, a = a, c = c, bias = bias](std::int64_t begin, std::int64_t end) {
-                    for (std::int64_t unit = begin; unit < end; ++unit) {
-                      const std::int64_t row = unit % blocks * kTileRows, first_panel = unit / blocks * kPanelsAtOnce;
-                      with_tile_rows(M - row, [&]<int rows>() {
-                        for (std::int64_t panel = first_panel; panel < std::min(first_panel + kPanelsAtOnce, panels); ++panel) {
-                          const std::int64_t column = panel * kTileColumns;
-                          Lanes sum[rows][2];
-                          multiply_tile<rows>(K, {a.data + row * a.row, a.row, a.column}, packed + panel * K * kTileColumns, sum);
-                          store_tile<rows>(sum, bias ? bias + column : nullptr, c + row * N + column, N, std::min<std::int64_t>(N - column, kTileColumns));
-                        }
-                      });
-                    }
-                  });
+  parallel_ranges(context, groups * blocks, grain_of(context, groups * blocks, flop), [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t unit = begin; unit < end; ++unit) {
+      const std::int64_t first = unit / blocks * kPanelsAtOnce;
+      multiply_block(product, packed, unit % blocks * kTileRows, first, std::min(first + kPanelsAtOnce, panels));
+    }
+  });
 }
 
 }  // namespace isda

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/isda/isda.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/common/check.h"
+
+namespace isda::kernels {
+
+namespace {
+
+// Checks arguments against the sizes that features and the number of classes give.
+class Checker {
+ public:
+  Checker(std::string_view name, const ConstView& features) : name_(name) {
+    check_rank(name, "features", features, 2, "(N,A)");
+    check_float(name, "features", features);
+    N_ = features.extent(0);
+    A_ = features.extent(1);
+    type_ = parameter_type(features.type());
+  }
+
+  // The number of classes is the first extent of `view`.
+  void classes_from(std::string_view argument, const ConstView& view, int rank, std::string_view meaning) {
+    check_rank(name_, argument, view, rank, meaning);
+    C_ = view.extent(0);
+  }
+
+  std::int64_t N() const { return N_; }
+  std::int64_t A() const { return A_; }
+  std::int64_t C() const { return C_; }
+
+  void parameter(std::string_view argument, const ConstView& view, const Shape& shape, std::string_view meaning) const {
+    check_shape(name_, argument, view, shape, fmt::format("{} with N {}, C {}, A {}", meaning, N_, C_, A_));
+    check_type(name_, argument, view, type_);
+  }
+  void labels(const ConstView& view) const { check_labels_shape(name_, view, N_, fmt::format("one for each of the {} rows of features", N_)); }
+  void slots(const ConstView& view) const {
+    check_shape(name_, "slots", view, {C_}, fmt::format("one for each of {} classes", C_));
+    check_type(name_, "slots", view, DType::i32);
+  }
+
+  // Returns whether the covariance is full.
+  bool covariance(const ConstView& view) const {
+    check_given(name_, "covariance", view);
+    require(view.shape() == Shape{C_, A_, A_} || view.shape() == Shape{C_, A_}, "[{}] covariance is {}, expected {} (full) or {} (diagonal)", name_,
+            view.shape(), Shape{C_, A_, A_}, Shape{C_, A_});
+    check_type(name_, "covariance", view, type_);
+    return view.shape().rank() == 3;
+  }
+  void u(const ConstView& view, bool is_full) const {
+    if (is_full)
+      parameter("u", view, {std::min(N_, C_), C_, A_}, "(min(N,C),C,A)");
+    else
+      require(!view, "[{}] u was given, but a diagonal covariance has none; leave it out", name_);
+  }
+
+  // What IsdaForward and IsdaUpdateForward share.
+  template <class Operation>
+  void forward(const Operation& op) const {
+    labels(op.labels);
+    parameter("weight", op.weight, {C_, A_}, "(C,A)");
+    if (op.bias) parameter("bias", op.bias, {C_}, "(C)");
+    const bool is_full = covariance(op.covariance);
+    parameter("ratio", op.ratio, {1}, "one number");
+    parameter("logits", op.logits, {N_, C_}, "(N,C)");
+    parameter("augmented_logits", op.augmented_logits, {N_, C_}, "(N,C)");
+    slots(op.slots);
+    u(op.u, is_full);
+  }
+
+  template <class Operation>
+  void statistics(const Operation& op) const {
+    labels(op.labels);
+    parameter("count", op.count, {C_}, "(C)");
+    parameter("mean", op.mean, {C_, A_}, "(C,A)");
+    covariance(op.covariance);
+  }
+
+ private:
+  std::string_view name_;
+  std::int64_t N_ = 0, A_ = 0, C_ = 0;
+  DType type_ = DType::f32;
+};
+
+// How many of C classes have a label among N drawn evenly.
+// NOTE: not counted from the labels, which may be in the memory of a device.
+double expected_present(double N, double C) { return C * (1 - std::pow(1 - 1 / C, N)); }
+
+// The sizes of an operation as real numbers, to reckon with.
+struct Reckoning {
+  double N, A, C, K, S, element;  // S: elements of one class's covariance; element: bytes of one
+  bool is_full;
+
+  Reckoning(const ConstView& features, const ConstView& covariance)
+      : N(static_cast<double>(features.extent(0))),
+        A(static_cast<double>(features.extent(1))),
+        C(static_cast<double>(covariance.extent(0))),
+        K(expected_present(N, C)),
+        S(static_cast<double>(covariance.size()) / C),
+        element(static_cast<double>(size_of(covariance.type()))),
+        is_full(covariance.shape().rank() == 3) {}
+
+  double update_flop() const { return 2 * (N + 2 * K) * S; }
+  double forward_flop() const { return 2 * N * C * A + (is_full ? 2 * K * C * S + 3 * K * C * A : 4 * K * C * A); }
+  double backward_flop() const { return 4 * N * C * A + (is_full ? 4 : 7) * K * C * A; }
+  double features_and_weight() const { return element * (N + C) * A; }
+  double logits() const { return element * N * C; }
+  double u() const { return is_full ? element * K * C * A : 0; }
+};
+
+}  // namespace
+
+void check(const IsdaUpdate& op) {
+  Checker checker(op.name, op.features);
+  checker.classes_from("count", op.count, 1, "(C)");
+  checker.statistics(op);
+}
+
+void check(const IsdaForward& op) {
+  Checker checker(op.name, op.features);
+  checker.classes_from("weight", op.weight, 2, "(C,A)");
+  checker.forward(op);
+}
+
+void check(const IsdaUpdateForward& op) {
+  Checker checker(op.name, op.features);
+  checker.classes_from("weight", op.weight, 2, "(C,A)");
+  checker.statistics(op);
+  checker.forward(op);
+}
+
+void check(const IsdaBackward& op) {
+  Checker checker(op.name, op.features);
+  checker.classes_from("weight", op.weight, 2, "(C,A)");
+  checker.labels(op.labels);
+  const Shape features{checker.N(), checker.A()}, weight{checker.C(), checker.A()};
+  checker.parameter("daugmented", op.daugmented, {checker.N(), checker.C()}, "(N,C)");
+  checker.parameter("weight", op.weight, weight, "(C,A)");
+  checker.slots(op.slots);
+  checker.u(op.u, checker.covariance(op.covariance));
+  checker.parameter("ratio", op.ratio, {1}, "one number");
+  check_shape(op.name, "dfeatures", op.dfeatures, features, "the shape of features");
+  check_type(op.name, "dfeatures", op.dfeatures, op.features.type());
+  checker.parameter("dweight", op.dweight, weight, "(C,A)");
+  if (op.dbias) checker.parameter("dbias", op.dbias, {checker.C()}, "(C)");
+}
+
+Cost cost(const IsdaUpdate& op) {
+  const Reckoning r(op.features, op.covariance);
+  return {.flop = r.update_flop(), .bytes = r.element * (2 * r.K * (r.S + r.A) + r.N * r.A)};
+}
+
+Cost cost(const IsdaForward& op) {
+  const Reckoning r(op.features, op.covariance);
+  return {.flop = r.forward_flop(), .bytes = r.element * r.K * r.S + r.features_and_weight() + 2 * r.logits() + r.u()};
+}
+
+Cost cost(const IsdaUpdateForward& op) {
+  const Reckoning r(op.features, op.covariance);
+  return {.flop = r.update_flop() + r.forward_flop(), .bytes = r.element * 2 * r.K * (r.S + r.A) + r.features_and_weight() + 2 * r.logits() + r.u()};
+}
+
+Cost cost(const IsdaBackward& op) {
+  const Reckoning r(op.features, op.covariance);
+  return {.flop = r.backward_flop(), .bytes = r.u() + (r.is_full ? 0 : r.element * r.K * r.S) + 2 * r.features_and_weight() + r.logits()};
+}
+
+}  // namespace isda::kernels

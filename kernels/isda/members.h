@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which samples of a batch belong to which class, and what a batch adds to a class's covariance.
+//
+//   S_c <- keep S_c + sum_k z_k z_k^T       keep = n_c / (n_c + m)      k = 0 ... m
+//   z_k = sqrt(1 / (n_c + m)) (a_k - nu)    for the m samples           z_m = sqrt(keep m / (n_c + m)) (mu_c - nu)
+#pragma once
+#include <cstdint>
+
+#include "kernels/common/context.h"
+
+namespace isda::kernels {
+
+// The present classes in order of their number; their position in this order is their slot.
+struct Members {
+  std::int64_t present = 0;               // K
+  const std::int32_t* classes = nullptr;  // (K) the number of the class in each slot
+  const std::int32_t* begin = nullptr;    // (K+1) where its samples begin in `samples`
+  const std::int32_t* samples = nullptr;  // (N) the samples by slot, and in order within it
+
+  std::int64_t count(std::int64_t slot) const { return begin[slot + 1] - begin[slot]; }
+};
+
+// slots: (C) receives the slot of each class, -1 for an absent one; null if nobody asks. Every label lies in [0, C).
+Members members_of(Scratch& scratch, const std::int32_t* labels, std::int64_t N, std::int64_t C, std::int32_t* slots);
+
+// The vectors z of every slot: rank(slot) = m + 1 rows of A from row first(slot) on.
+struct Terms {
+  const Members& members;
+  std::int64_t A;
+  const float* rows;  // (N+K,A)
+  const float* keep;  // (K)
+
+  std::int64_t rank(std::int64_t slot) const { return members.count(slot) + 1; }
+  const float* row(std::int64_t slot) const { return rows + (members.begin[slot] + slot) * A; }
+};
+
+// Folds the batch into count (C) and mean (C,A), and returns the terms that its covariances are yet to receive.
+Terms fold_batch(const Context& context, Scratch& scratch, const Members& members, const float* features, std::int64_t A, float* count, float* mean);
+
+}  // namespace isda::kernels

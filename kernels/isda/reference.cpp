@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <cmath>
+#include <vector>
+
+#include "kernels/common/check.h"
+#include "kernels/common/grid.h"
+#include "kernels/isda/isda.h"
+
+namespace isda::kernels {
+
+namespace {
+
+using Vector = std::vector<double>;
+
+// The samples of class c, in order.
+std::vector<std::int64_t> samples_of(const ConstView& labels, std::int64_t c) {
+  std::vector<std::int64_t> samples;
+  for (std::int64_t i = 0; i < labels.size(); ++i) {
+    if (static_cast<std::int64_t>(labels.at(i)) == c) samples.push_back(i);
+  }
+  return samples;
+}
+
+// D_c[j] = w_j - w_c
+Vector difference(const ConstView& weight, std::int64_t j, std::int64_t c) {
+  Vector d(static_cast<std::size_t>(weight.extent(1)));
+  for (std::size_t a = 0; a < d.size(); ++a) d[a] = weight.at(j, a) - weight.at(c, a);
+  return d;
+}
+
+// d S_c
+Vector times_covariance(const Vector& d, const ConstView& covariance, std::int64_t c) {
+  Vector u(d.size(), 0.0);
+  for (std::size_t a = 0; a < d.size(); ++a) {
+    if (covariance.shape().rank() == 2)
+      u[a] = d[a] * covariance.at(c, a);
+    else
+      for (std::size_t b = 0; b < d.size(); ++b) u[b] += d[a] * covariance.at(c, a, b);
+  }
+  return u;
+}
+
+double dot(const Vector& a, const Vector& b) {
+  double sum = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) sum += a[i] * b[i];
+  return sum;
+}
+
+}  // namespace
+
+void run(Reference, const Context&, const IsdaUpdate& op) {
+  const std::int64_t A = op.features.extent(1), C = op.count.extent(0);
+  check_labels(op.name, op.labels, C);
+  for (std::int64_t c = 0; c < C; ++c) {
+    const auto samples = samples_of(op.labels, c);
+    if (samples.empty()) continue;
+    const auto m = static_cast<double>(samples.size());
+    const double w = m / (op.count.at(c) + m);
+
+    Vector nu(static_cast<std::size_t>(A), 0.0), shift(nu);
+    for (std::size_t a = 0; a < nu.size(); ++a) {
+      for (const auto i : samples) nu[a] += op.features.at(i, a) / m;
+      shift[a] = op.mean.at(c, a) - nu[a];
+    }
+
+    const auto updated = [&](double old, std::size_t a, std::size_t b) {
+      double v = 0;
+      for (const auto i : samples) v += (op.features.at(i, a) - nu[a]) * (op.features.at(i, b) - nu[b]) / m;
+      return (1 - w) * old + w * v + w * (1 - w) * shift[a] * shift[b];
+    };
+    for (std::size_t a = 0; a < nu.size(); ++a) {
+      if (op.covariance.shape().rank() == 2)
+        op.covariance.set(updated(op.covariance.at(c, a), a, a), c, a);
+      else
+        for (std::size_t b = 0; b < nu.size(); ++b) op.covariance.set(updated(op.covariance.at(c, a, b), a, b), c, a, b);
+    }
+
+    for (std::size_t a = 0; a < nu.size(); ++a) op.mean.set((1 - w) * op.mean.at(c, a) + w * nu[a], c, a);
+    op.count.set(op.count.at(c) + m, c);
+  }
+}
+
+void run(Reference, const Context&, const IsdaForward& op) {
+  const auto [N, A] = op.features.extents<2>();
+  const std::int64_t C = op.weight.extent(0);
+  check_labels(op.name, op.labels, C);
+  const double ratio = op.ratio.at(0);
+
+  for (const auto [i, j] : grid(N, C)) {
+    double z = op.bias ? op.bias.at(j) : 0;
+    for (std::int64_t a = 0; a < A; ++a) z += op.features.at(i, a) * op.weight.at(j, a);
+    op.logits.set(z, i, j);
+    op.augmented_logits.set(z, i, j);
+  }
+
+  std::int64_t slot = 0;
+  for (std::int64_t c = 0; c < C; ++c) {
+    const auto samples = samples_of(op.labels, c);
+    op.slots.set(samples.empty() ? -1 : static_cast<double>(slot), c);
+    if (samples.empty()) continue;
+    for (std::int64_t j = 0; j < C; ++j) {
+      const Vector d = difference(op.weight, j, c);
+      const Vector u = times_covariance(d, op.covariance, c);
+      if (op.u) {
+        for (std::size_t a = 0; a < u.size(); ++a) op.u.set(u[a], slot, j, a);
+      }
+      // NOTE: no ratio, no correction, not even that of an infinite covariance.
+      if (ratio == 0) continue;
+      for (const auto i : samples) op.augmented_logits.set(op.logits.at(i, j) + ratio / 2 * dot(u, d), i, j);
+    }
+    ++slot;
+  }
+}
+
+void run(Reference, const Context& context, const IsdaUpdateForward& op) {
+  run(Reference{}, context, IsdaUpdate{.features = op.features, .labels = op.labels, .count = op.count, .mean = op.mean, .covariance = op.covariance});
+  run(Reference{}, context,
+      IsdaForward{.features = op.features,
+                  .labels = op.labels,
+                  .weight = op.weight,
+                  .bias = op.bias,
+                  .covariance = op.covariance,
+                  .ratio = op.ratio,
+                  .logits = op.logits,
+                  .augmented_logits = op.augmented_logits,
+                  .slots = op.slots,
+                  .u = op.u});
+}
+
+void run(Reference, const Context&, const IsdaBackward& op) {
+  const auto [N, C] = op.daugmented.extents<2>();
+  const std::int64_t A = op.features.extent(1);
+  check_labels(op.name, op.labels, C);
+  const double ratio = op.ratio.at(0);
+
+  for (const auto [i, a] : grid(N, A)) {
+    double sum = 0;
+    for (std::int64_t j = 0; j < C; ++j) sum += op.daugmented.at(i, j) * op.weight.at(j, a);
+    op.dfeatures.set(sum, i, a);
+  }
+
+  Vector dweight(static_cast<std::size_t>(C * A), 0.0), dbias(static_cast<std::size_t>(C), 0.0);
+  for (const auto [i, j] : grid(N, C)) {
+    const double g = op.daugmented.at(i, j);
+    dbias[static_cast<std::size_t>(j)] += g;
+    for (std::int64_t a = 0; a < A; ++a) dweight[static_cast<std::size_t>(j * A + a)] += g * op.features.at(i, a);
+  }
+
+  for (const auto [c, j] : grid(C, C)) {
+    const auto samples = samples_of(op.labels, c);
+    if (samples.empty() || ratio == 0) continue;
+    double gc = 0;
+    for (const auto i : samples) gc += op.daugmented.at(i, j);
+    Vector u = op.u ? Vector(static_cast<std::size_t>(A)) : times_covariance(difference(op.weight, j, c), op.covariance, c);
+    for (std::size_t a = 0; a < u.size(); ++a) {
+      if (op.u) u[a] = op.u.at(static_cast<std::int64_t>(op.slots.at(c)), j, a);
+      dweight[static_cast<std::size_t>(j * A) + a] += ratio * gc * u[a];
+      dweight[static_cast<std::size_t>(c * A) + a] -= ratio * gc * u[a];
+    }
+  }
+  for (const auto [c, a] : grid(C, A)) op.dweight.set(dweight[static_cast<std::size_t>(c * A + a)], c, a);
+  if (op.dbias) {
+    for (std::int64_t c = 0; c < C; ++c) op.dbias.set(dbias[static_cast<std::size_t>(c)], c);
+  }
+}
+
+}  // namespace isda::kernels
