@@ -6,6 +6,7 @@
 #   scripts/test.sh -R isda                those whose name matches (whatever ctest understands)
 #   scripts/test.sh --sanitize address     the C++ tests under AddressSanitizer and UndefinedBehaviorSanitizer
 #   scripts/test.sh --sanitize thread      the C++ tests under ThreadSanitizer
+#   scripts/test.sh --floors 'kernels core'    only the C++ tests of these floors; after --sanitize
 #   scripts/test.sh --coverage             line coverage by floor (scripts/coverage.sh)
 #
 # The last lines are ctest's own.
@@ -33,13 +34,21 @@ case "${1:-}" in
     exec scripts/coverage.sh "$@"
     ;;
   -h | --help)
-    sed -n '3,11s/^# \{0,1\}//p' scripts/test.sh
+    sed -n '3,12s/^# \{0,1\}//p' scripts/test.sh
     exit 0
     ;;
 esac
 
+targets=()
+if [ "${1:-}" = --floors ]; then
+  : "${2:?the names of floors, in one argument}"
+  for floor in $2; do targets+=("test_$floor"); done
+  selection=(-R "^(${2// /|})\\.")
+  shift 2
+fi
+
 scripts/setup.sh
-scripts/build.sh "$preset"
+scripts/build.sh "$preset" "${targets[@]}"
 
 # NOTE: tests run side by side; a thread that waits must not spin on a core another test could use.
 export OMP_WAIT_POLICY=passive
