@@ -58,14 +58,14 @@ void Module::initialise(std::uint64_t seed) {
 
 Tensor Module::add_parameter(const std::string& name, const Shape& shape, const Initial& initial) {
   const auto& [device, type] = PlacementScope::current();
-  const Tensor tensor = parameter(Tensor::zeros(shape, type == DType::f64 ? DType::f64 : DType::f32, device));
+  const Tensor tensor = parameter(Tensor::zeros(shape, parameter_type(type), device));
   parameters_.push_back({{name, tensor}, initial});
   return tensor;
 }
 
 Tensor Module::add_buffer(const std::string& name, const Shape& shape, double value) {
   const auto& [device, type] = PlacementScope::current();
-  const Tensor tensor = Tensor::full(shape, value, type == DType::f64 ? DType::f64 : DType::f32, device);
+  const Tensor tensor = Tensor::full(shape, value, parameter_type(type), device);
   buffers_.push_back({name, tensor});
   return tensor;
 }

@@ -15,7 +15,7 @@ namespace {
 
 Tensor zeros(const Shape& shape) {
   const auto& [device, type] = PlacementScope::current();
-  return Tensor::zeros(shape, kernels::parameter_type(type), device);
+  return Tensor::zeros(shape, parameter_type(type), device);
 }
 
 Shape covariance_shape(std::int64_t classes, std::int64_t width, Covariance kind) {

@@ -34,9 +34,6 @@ inline void check_float(std::string_view operation, std::string_view argument, c
   require(is_float(view.type()), "[{}] {} is {}, expected f32, bf16 or f64", operation, argument, name_of(view.type()));
 }
 
-// The type of parameters and statistics beside activations of type `activation`: f64 with f64, otherwise f32.
-inline DType parameter_type(DType activation) { return activation == DType::f64 ? DType::f64 : DType::f32; }
-
 // The cpu device computes in f32 only.
 inline void check_cpu(std::string_view operation, const ConstView& view) {
   require(view.type() == DType::f32, "[{}] the cpu device computes in f32, got {}; use --device reference for f64, --device cuda for bf16", operation,

@@ -60,6 +60,9 @@ constexpr std::string_view name_of(DType type) {
 
 constexpr bool is_float(DType type) { return type == DType::f32 || type == DType::bf16 || type == DType::f64; }
 
+// The type of parameters and statistics beside activations of type `activation`: f64 with f64, otherwise f32.
+constexpr DType parameter_type(DType activation) { return activation == DType::f64 ? DType::f64 : DType::f32; }
+
 template <class T>
 constexpr DType dtype_of() {
   using U = std::remove_cv_t<T>;

@@ -18,13 +18,13 @@ void for_row_groups(std::int64_t begin, std::int64_t end, Body&& body) {
   for (; begin < end; ++begin) body.template operator()<1>(begin);
 }
 
-// The sum of values[0 .. count-1] in pairs: shorter chains of dependent additions, and less rounding, than from left to right.
-template <int count>
-inline float pairwise_sum(const float* values) {
+// The sum of term(0) ... term(count - 1) in pairs: shorter chains of dependent additions, and less rounding, than from left to right.
+template <int count, int first = 0, class Term>
+[[gnu::always_inline]] inline float pairwise_sum(const Term& term) {
   if constexpr (count == 1)
-    return values[0];
+    return term(first);
   else
-    return pairwise_sum<count / 2>(values) + pairwise_sum<count - count / 2>(values + count / 2);
+    return pairwise_sum<count / 2, first>(term) + pairwise_sum<count - count / 2, first + count / 2>(term);
 }
 
 }  // namespace isda

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "training/config.h"
+
+#include <array>
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <span>
+#include <type_traits>
+
+#include "kernels/common/error.h"
+#include "kernels/common/nearest.h"
+
+namespace isda {
+
+namespace {
+
+void check_choice(const char* name, const std::string& value, const std::vector<std::string>& choices) {
+  std::string list;
+  for (const auto& choice : choices) {
+    if (value == choice) return;
+    list += (list.empty() ? "" : ", ") + choice;
+  }
+  const std::string near = nearest(value, choices);
+  fail("--{} is '{}', expected one of {}{}", name, value, list, near.empty() ? "" : fmt::format("; did you mean '{}'?", near));
+}
+
+template <class Value>
+void check_range(const char* name, Value value, double low, double high) {
+  const auto number = static_cast<double>(value);
+  require(number >= low && number <= high, "--{} is {}, expected {} to {}", name, value, low, high);
+}
+
+}  // namespace
+
+void check(const TrainConfig& config) {
+  check_choice("loss", config.loss, {"ce", "isda"});
+  check_choice("covariance", config.covariance, {"full", "diagonal"});
+  check_choice("schedule", config.schedule, {"constant", "step", "cosine"});
+  check_choice("device", config.device, {"auto", "cpu", "cuda", "reference"});
+  check_choice("precision", config.precision, {"fp32", "bf16", "fp64"});
+  require(config.precision != "fp64" || config.device == "reference", "--precision fp64 is for --device reference, got --device {}", config.device);
+  require(config.precision != "bf16" || config.device == "cuda", "--precision bf16 needs --device cuda, got --device {}", config.device);
+  check_range("lambda-0", config.lambda_0, 0, 1e6);
+  check_range("label-smoothing", config.label_smoothing, 0, 0.999);
+  require(config.label_smoothing == 0 || config.loss == "ce", "--label-smoothing goes with --loss ce, got --loss {}", config.loss);
+  check_range("epochs", config.epochs, 1, 1e6);
+  check_range("batch-size", config.batch_size, 1, 1e6);
+  check_range("lr", config.lr, 0, 1e6);
+  check_range("momentum", config.momentum, 0, 1);
+  check_range("weight-decay", config.weight_decay, 0, 1e6);
+  check_range("lr-factor", config.lr_factor, 0, 1e6);
+  check_range("workers", config.workers, 0, 1024);
+  check_range("threads", config.threads, 0, 4096);
+  check_range("max-steps", config.max_steps, 0, 1e15);
+  check_range("train-limit", config.train_limit, 0, 1e12);
+  check_range("log-steps", config.log_steps, 0, 1e12);
+  for (const auto milestone : config.milestones) check_range("milestones", milestone, 1, 1e6);
+}
+
+nlohmann::json to_json(const TrainConfig& config) {
+  nlohmann::json json;
+  visit_fields(config, [&](const char* name, const auto& value, const char*) { json[name] = value; });
+  return json;
+}
+
+void set_from_json(TrainConfig& config, const nlohmann::json& json, const std::string& file) {
+  require(json.is_object(), "[{}] is not a JSON object of flags", file);
+  std::vector<std::string> names;
+  visit_fields(config, [&](const char* name, auto&, const char*) { names.emplace_back(name); });
+  for (const auto& [key, value] : json.items()) {
+    bool is_known = false;
+    visit_fields(config, [&](const char* name, auto& member, const char*) {
+      if (key != name) return;
+      is_known = true;
+      using Member = std::remove_reference_t<decltype(member)>;
+      try {
+        // NOTE: nlohmann converts between numbers and bool silently; a seed of 1.5 is a mistake.
+        if constexpr (std::is_same_v<Member, bool>) require(value.is_boolean(), "[{}] {} is {}, expected true or false", file, key, value.dump());
+        else if constexpr (std::is_integral_v<Member>) require(value.is_number_integer(), "[{}] {} is {}, expected an integer", file, key, value.dump());
+        if constexpr (std::is_unsigned_v<Member> && !std::is_same_v<Member, bool>) require(!value.is_number_integer() || value.is_number_unsigned(), "[{}] {} is {}, expected 0 or more", file, key, value.dump());
+        member = value.template get<Member>();
+      } catch (const nlohmann::json::exception&) {
+        fail("[{}] {} is {}, which is of the wrong type", file, key, value.dump());
+      }
+    });
+    if (!is_known) {
+      const std::string near = nearest(key, names);
+      fail("[{}] there is no '{}'{}", file, key, near.empty() ? "" : fmt::format("; did you mean '{}'?", near));
+    }
+  }
+}
+
+}  // namespace isda
