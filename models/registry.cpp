@@ -6,6 +6,7 @@
 
 #include "core/autograd.h"
 #include "kernels/common/nearest.h"
+#include "kernels/common/trace.h"
 #include "models/resnet.h"
 
 namespace isda {
