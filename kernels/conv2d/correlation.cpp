@@ -80,18 +80,24 @@ class Worker {
 
   // All output pixels of one lattice in the block, 96 at a time.
   void lattice(const Axis& row, const Axis& column, Span rows, Span columns, const float* weights) {
+    if (columns.begin >= columns.end) return;
     std::ptrdiff_t sources[kTilePixels], outs[kTilePixels];
     const bool has_taps = row.taps > 0 && column.taps > 0;
+    const std::ptrdiff_t source_step = has_taps ? column.source_step * source_channels() : 0, out_step = column.out_step * job_.out_channels;
     std::int64_t a = rows.begin, b = columns.begin;
-    if (columns.begin >= columns.end) return;
     while (a < rows.end) {
       int pixels = 0;
       std::int64_t last_row = 0;
-      for (; pixels < kTilePixels && a < rows.end; ++pixels) {
+      while (pixels < kTilePixels && a < rows.end) {
+        // Pixels of one row: both offsets grow by constants.
         last_row = row.source_step * a + row.source_shift - rows_.begin;
-        sources[pixels] = has_taps ? last_row * pitch_ + (column.source_step * b + column.source_shift - columns_.begin) * source_channels() : 0;
-        outs[pixels] = ((row.out_step * a + row.out_shift) * job_.out_columns + column.out_step * b + column.out_shift) * job_.out_channels;
-        if (++b == columns.end) b = columns.begin, ++a;
+        std::ptrdiff_t source = has_taps ? last_row * pitch_ + (column.source_step * b + column.source_shift - columns_.begin) * source_channels() : 0;
+        std::ptrdiff_t out = ((row.out_step * a + row.out_shift) * job_.out_columns + column.out_step * b + column.out_shift) * job_.out_channels;
+        const int count = static_cast<int>(std::min<std::int64_t>(kTilePixels - pixels, columns.end - b));
+        for (int i = pixels; i < pixels + count; ++i, source += source_step, out += out_step) sources[i] = source, outs[i] = out;
+        pixels += count;
+        b += count;
+        if (b == columns.end) b = columns.begin, ++a;
       }
       if (has_taps) pack_until(last_row + row.taps);
       multiply({.source = window_,
@@ -103,8 +109,10 @@ class Worker {
                 .weights = weights,
                 .vectors = 2,
                 .tile = tile_,
-                .is_continued = false},
-               outs);
+                .is_continued = false,
+                .touched_offsets = outs,
+                .touched = {},
+                .ahead = {}});
     }
   }
 
@@ -116,46 +124,65 @@ class Worker {
   }
 
   // One set of pixels, all output channels of the group.
-  void multiply(Correlate correlate, const std::ptrdiff_t* outs) {
+  void multiply(Correlate correlate) {
     const std::int64_t all = out_channels(), taps = correlate.rows * correlate.run;
+    look_ahead(correlate);
     for (std::int64_t first = 0; first < all; first += 2 * lanes_) {
       correlate.vectors = all - first > lanes_ ? 2 : 1;
-      panel(correlate);
+      const Finish finish = finish_of(correlate, first, std::min<std::int64_t>(all - first, 2 * lanes_));
+      panel(correlate, finish);
+      kernels_.finish(finish);
       correlate.weights += taps * 2 * lanes_;
-      finish(correlate, outs, first, std::min<std::int64_t>(all - first, 2 * lanes_));
+      correlate.ahead[0] = correlate.ahead[1] = {};
     }
     pixels_before_ += correlate.pixels;
   }
 
-  // One set of pixels, one panel of output channels: all taps, in slabs of weights that fit L1.
-  void panel(Correlate correlate) {
-    const std::int64_t width = correlate.vectors * lanes_;
-    const std::int64_t limit = std::max<std::int64_t>(1, kSlabFloats / width);
-    const std::int64_t rows = correlate.rows, run = correlate.run;
-    if (rows * run <= limit) return kernels_.correlate(correlate);
-    const std::int64_t rows_at_once = std::max<std::int64_t>(1, limit / run);
-    const std::int64_t run_at_once = ceil_div(run, ceil_div(run, limit));
-    for (std::int64_t row = 0; row < rows; row += rows_at_once) {
-      for (std::int64_t j = 0; j < run; j += run_at_once) {
-        Correlate slab = correlate;
-        slab.source += row * correlate.pitch + j;
-        slab.rows = std::min(rows_at_once, rows - row);
-        slab.run = std::min(run_at_once, run - j);
-        slab.weights += (row * run + j) * width;
-        slab.is_continued = row + j > 0;
-        kernels_.correlate(slab);
-      }
-    }
+  // Whole rows of all channels lie one behind the other in memory, images too: fetch what the next pixels will make us pack.
+  void look_ahead(Correlate& correlate) const {
+    const Source& source = job_.source;
+    if (source.groups > 1 || columns_.begin > 0 || columns_.end < source.columns) return;
+    const std::int64_t image_floats = source.rows * source.columns * source.channels;
+    const std::int64_t next = image_ * image_floats + std::clamp<std::int64_t>(rows_.begin + packed_rows_, 0, source.rows) * source.columns * source.channels;
+    const std::int64_t floats = image_floats * correlate.pixels / (job_.out_rows * job_.out_columns) * 3 / 2;
+    if (next + floats > job_.images * image_floats) return;
+    const std::int64_t lines = ceil_div(floats, 16 * ceil_div(correlate.pixels, 6));
+    correlate.ahead[0] = {source.load.source + next, lines};
+    if (source.load.second) correlate.ahead[1] = {source.load.second + next, lines};
   }
 
-  void finish(const Correlate& correlate, const std::ptrdiff_t* outs, std::int64_t first, std::int64_t channels) {
+  // One set of pixels, one panel of output channels: all taps, in slabs of weights that fit L1.
+  void panel(Correlate correlate, const Finish& finish) {
+    const float* const touched[4] = {finish.out, finish.residual, finish.mask_x, finish.sums_x == finish.mask_x ? nullptr : finish.sums_x};
+    const std::int64_t width = correlate.vectors * lanes_, limit = std::max<std::int64_t>(1, kSlabFloats / width);
+    const std::int64_t rows = correlate.rows, run = correlate.run;
+    const std::int64_t rows_at_once = rows * run <= limit ? std::max<std::int64_t>(1, rows) : std::max<std::int64_t>(1, limit / run);
+    const std::int64_t run_at_once = run <= limit ? std::max<std::int64_t>(1, run) : ceil_div(run, ceil_div(run, limit));
+    // NOTE: at least once, also for a lattice without taps: it writes zeros.
+    std::int64_t row = 0, j = 0;
+    do {
+      Correlate slab = correlate;
+      slab.source += row * correlate.pitch + j;
+      slab.rows = std::min(rows_at_once, rows - row);
+      slab.run = std::min(run_at_once, run - j);
+      slab.weights += (row * run + j) * width;
+      slab.is_continued = row + j > 0;
+      if (slab.is_continued) slab.ahead[0] = slab.ahead[1] = {};
+      j += run_at_once;
+      if (j >= run) j = 0, row += rows_at_once;
+      if (row >= rows) std::copy_n(touched, 4, slab.touched);
+      kernels_.correlate(slab);
+    } while (row < rows);
+  }
+
+  Finish finish_of(const Correlate& correlate, std::int64_t first, std::int64_t channels) const {
     const std::int64_t channel = group_ * out_channels() + first;
     const std::ptrdiff_t image = image_ * job_.out_rows * job_.out_columns * job_.out_channels + channel;
     Finish finish = job_.finish;
     finish.tile = tile_;
     finish.step = correlate.vectors * lanes_;
     finish.channels = static_cast<int>(channels);
-    finish.offsets = outs;
+    finish.offsets = correlate.touched_offsets;
     finish.pixels = correlate.pixels;
     finish.out += image;
     if (finish.residual) finish.residual += image;
@@ -171,7 +198,7 @@ class Worker {
       finish.m2 = partials_ + job_.out_channels + channel;
       finish.count = static_cast<float>(pixels_before_);
     }
-    kernels_.finish(finish);
+    return finish;
   }
 
   const Correlation& job_;

@@ -91,7 +91,7 @@ class Worker {
  public:
   // memory: memory_floats() for this thread; row_offsets: one for each row of a block.
   Worker(const Conv2dBackwardWeights& op, const Plan& plan, const Source& x, const Source& dy, float* memory, std::ptrdiff_t* row_offsets)
-      : padding_(op.padding), plan_(plan), x_(x), dy_(dy), kernels_(microkernels()), window_(memory), row_offsets_(row_offsets) {
+      : images_(op.x.extent(0)), padding_(op.padding), plan_(plan), x_(x), dy_(dy), kernels_(microkernels()), window_(memory), row_offsets_(row_offsets) {
     const std::int64_t window_floats = plan.block_images * plan.window_floats();
     std::fill_n(window_ + window_floats, kSlack, 0.0f);
     quads_ = window_ + window_floats + kSlack;
@@ -134,17 +134,41 @@ class Worker {
 
   void block(Span images, Span rows, Span columns, float* sums) {
     pack(images, rows, columns);
+    AccumulateWeights job = {.x = nullptr,
+                             .row_offsets = row_offsets_,
+                             .rows = static_cast<int>(images.extent() * rows.extent()),
+                             .columns = static_cast<int>(columns.extent()),
+                             .x_step = plan_.stride * plan_.channels,
+                             .dy = quads_,
+                             .quads = static_cast<int>(quad_count_),
+                             .vectors = 0,
+                             .sums = nullptr,
+                             .ahead = {}};
+    look_ahead(job, images, rows);
     for_each_tile([&](std::int64_t r, const RunTile& tile) {
-      kernels_.accumulate_weights({.x = window_ + r * plan_.pitch() + tile.first * plan_.lanes,
-                                   .row_offsets = row_offsets_,
-                                   .rows = static_cast<int>(images.extent() * rows.extent()),
-                                   .columns = static_cast<int>(columns.extent()),
-                                   .x_step = plan_.stride * plan_.channels,
-                                   .dy = quads_,
-                                   .quads = static_cast<int>(quad_count_),
-                                   .vectors = tile.vectors,
-                                   .sums = sums + place(r, tile)});
+      job.x = window_ + r * plan_.pitch() + tile.first * plan_.lanes;
+      job.vectors = tile.vectors;
+      job.sums = sums + place(r, tile);
+      kernels_.accumulate_weights(job);
+      for (Ahead& ahead : job.ahead) {
+        if (ahead.from) ahead.from += ahead.lines * quad_count_ * 16;
+      }
     });
+  }
+
+  // Whole rows of all channels lie one behind the other in memory, images too: fetch what the next block will make us pack.
+  void look_ahead(AccumulateWeights& job, Span images, Span rows) const {
+    if (plan_.groups > 1 || plan_.slices > 1 || plan_.block_columns < plan_.Q) return;
+    const std::int64_t steps = plan_.R * plan_.tiles * quad_count_;
+    const std::int64_t last = images.end - 1, x_row = x_.columns * x_.channels, dy_row = dy_.columns * dy_.channels;
+    const std::int64_t row = std::clamp<std::int64_t>((rows.end - 1) * plan_.stride - padding_ + plan_.R, 0, x_.rows);
+    const std::int64_t x_from = (last * x_.rows + row) * x_row, x_floats = job.rows * plan_.stride * x_row;
+    const std::int64_t dy_from = (last * dy_.rows + rows.end) * dy_row, dy_floats = job.rows * dy_row;
+    if (x_from + x_floats > images_ * x_.rows * x_row || dy_from + dy_floats > images_ * dy_.rows * dy_row) return;
+    const std::int64_t dy_lines = ceil_div(dy_floats, 16 * steps);
+    job.ahead[0] = {x_.load.source + x_from, ceil_div(x_floats, 16 * steps)};
+    job.ahead[1] = {dy_.load.source + dy_from, dy_lines};
+    if (dy_.load.second) job.ahead[2] = {dy_.load.second + dy_from, dy_lines};
   }
 
   // The input that the block sees, and dy of the block in quads.
@@ -186,7 +210,7 @@ class Worker {
     kernels_.pack_quads(load);
   }
 
-  const std::int64_t padding_;
+  const std::int64_t images_, padding_;
   const Plan& plan_;
   const Source& x_;
   const Source& dy_;

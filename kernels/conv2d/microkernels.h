@@ -18,6 +18,12 @@
 
 namespace isda::kernels::conv2d {
 
+// Memory that the work after this will read, to be fetched into the L2 cache meanwhile; not needed for the result.
+struct Ahead {
+  const float* from = nullptr;  // null: nothing
+  std::ptrdiff_t lines = 0;     // cache lines for every step of the loop
+};
+
 // tile[pixel][v] = sum over row, j of  source[offsets[pixel] + row*pitch + j] * weights[row*run + j][v]
 struct Correlate {
   const float* source;
@@ -28,6 +34,9 @@ struct Correlate {
   int vectors;           // 1 or 2
   float* tile;           // [pixels][vectors*lanes]
   bool is_continued;     // add to tile instead of overwriting it
+  const std::ptrdiff_t* touched_offsets;  // one per pixel: where the epilogue will touch these arrays, to be fetched meanwhile
+  const float* touched[4];                // the output, then what the epilogue reads; null where not wanted
+  Ahead ahead[2];                         // for every 6 pixels
 };
 
 // Takes a finished tile through the epilogue into the output: residual, mask, store, sums, statistics.
@@ -71,6 +80,7 @@ struct AccumulateWeights {
   int quads;
   int vectors;      // 1, 2 or 3
   float* sums;      // [quads][4][vectors*lanes]
+  Ahead ahead[3];   // for every quad
 };
 
 struct Microkernels {
