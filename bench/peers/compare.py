@@ -6,7 +6,7 @@
         --peer "resnet_step.py --depth 32 --memory-format nchw channels_last" --rounds 10
 
 Each round runs every configuration of the peer once (the peer stays loaded and sleeps between its rounds) and our command once. Every match of
---pattern in our command's output is one sample: its group 1, in milliseconds a step, or with --unit images_per_second --batch N in images a second.
+--pattern in our command's output is one sample: its group 1, in milliseconds a step unless --unit says otherwise (--unit images_per_second --batch N).
 The peer's best configuration is the one with the smallest median. Reported: minimum and median of each side, the ratio of the medians,
 of the minima, and the median of the ratios of each round (peer / ours: above 1 we are faster). Lines of JSON; with --at-least R the exit
 status is 1 when the ratio of medians is below R.
@@ -63,14 +63,16 @@ def run_ours(options):
     values = [float(match.group(1)) for match in re.finditer(options.pattern, done.stdout + done.stderr)]
     if not values:
         sys.exit(f"--pattern {options.pattern!r} matches nothing in the output of: {options.ours}\n{(done.stdout + done.stderr)[-1000:]}")
-    return values if options.unit == "ms" else [1e3 * options.batch / value for value in values]
+    if options.unit == "images_per_second":
+        return [1e3 * options.batch / value for value in values]
+    return [value * {"us": 1e-3, "ms": 1.0, "s": 1e3}[options.unit] for value in values]
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--ours", required=True, help="our command line")
     parser.add_argument("--pattern", default=r"median_ms[=\":\s]+([0-9.]+)", help="regular expression; group 1 is a sample")
-    parser.add_argument("--unit", default="ms", choices=["ms", "images_per_second"])
+    parser.add_argument("--unit", default="ms", choices=["us", "ms", "s", "images_per_second"], help="of a sample")
     parser.add_argument("--batch", type=int, default=128, help="images a step, for --unit images_per_second")
     parser.add_argument("--peer", default="resnet_step.py --depth 32", help="script of this folder with its arguments")
     parser.add_argument("--rounds", type=int, default=10)

@@ -233,6 +233,8 @@ def main():
     rounds.prepare(options)
     if options.check:
         check()
+    if options.serve and len(options.shape) != 1:
+        parser.error("--serve takes one --shape: compare.py compares one thing")
     for shape in options.shape:
         N, C, A = (int(number) for number in shape.split(","))
         if options.memory_only:
