@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+// A network on a data set: mean cross-entropy and top-1 of the plain logits, running statistics in batch-norm, no augmentation.
+#pragma once
+#include "datasets/dataset.h"
+#include "models/network.h"
+#include "training/metrics.h"
+
+namespace isda {
+
+struct EvaluateOptions {
+  std::int64_t batch_size = 128;
+  int workers = 1;
+  Placement placement = {};
+};
+
+// Leaves the network as it was, in training or evaluation.
+Tally evaluate(Network& network, const Dataset& dataset, const Split& split, const EvaluateOptions& options);
+
+}  // namespace isda

@@ -1,0 +1,326 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "training/trainer.h"
+
+#include <chrono>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "core/atomic_file.h"
+#include "core/autograd.h"
+#include "datasets/loader.h"
+#include "losses/cross_entropy.h"
+#include "losses/isda.h"
+#include "models/registry.h"
+#include "training/checkpoint.h"
+#include "training/evaluate.h"
+#include "training/optimizer.h"
+#include "training/run_directory.h"
+#include "training/schedule.h"
+
+namespace isda {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
+
+Placement placement_of(const TrainConfig& config, Device device) {
+  if (config.precision == "fp64") return {device, DType::f64};
+  if (config.precision == "bf16") return {device, DType::bf16};
+  return {device, DType::f32};
+}
+
+std::unique_ptr<Loss> make_loss(const TrainConfig& config, const Network& network) {
+  if (config.loss == "ce") return std::make_unique<CrossEntropyLoss>(static_cast<float>(config.label_smoothing));
+  const Covariance covariance = config.covariance == "full" ? Covariance::full : Covariance::diagonal;
+  return std::make_unique<IsdaLoss>(network.classes(), network.feature_width(), config.lambda_0, covariance);
+}
+
+// Fields that decide what a run computes: a resumed run must agree in them. The others (where, how long, how many threads) may change.
+constexpr const char* kMayChange[] = {"data_dir", "epochs", "workers", "threads", "output", "max_steps", "log_steps", "device", "init"};
+
+void check_same_run(const nlohmann::json& before, const nlohmann::json& now, const std::string& file) {
+  for (const auto& [key, value] : now.items()) {
+    bool may_change = false;
+    for (const char* name : kMayChange) may_change = may_change || key == name;
+    require(may_change || !before.contains(key) || before[key] == value, "[{}] the run was started with {} = {}, and cannot be resumed with {}", file, key,
+            before.contains(key) ? before[key].dump() : "", value.dump());
+  }
+}
+
+// How far a run has come: what is in state.safetensors beside tensors.
+struct Progress {
+  std::int64_t epoch = 0;          // finished epochs
+  std::int64_t batch = 0;          // finished batches of the current one
+  std::int64_t step = 0;           // finished steps
+  std::int64_t step_rows = 0;      // rows of steps.csv
+  double seconds = 0;              // of the run's earlier processes
+  double best_top1 = -1;
+  Tally tally;                     // of the current epoch
+
+  nlohmann::json to_json() const {
+    return {{"epoch", epoch},     {"batch", batch},         {"step", step},
+            {"step_rows", step_rows}, {"seconds", seconds}, {"best_top1", best_top1},
+            {"loss", tally.loss}, {"correct", tally.correct}, {"images", tally.images}};
+  }
+  static Progress from_json(const nlohmann::json& json) {
+    Progress p;
+    json.at("epoch").get_to(p.epoch);
+    json.at("batch").get_to(p.batch);
+    json.at("step").get_to(p.step);
+    json.at("step_rows").get_to(p.step_rows);
+    json.at("seconds").get_to(p.seconds);
+    json.at("best_top1").get_to(p.best_top1);
+    json.at("loss").get_to(p.tally.loss);
+    json.at("correct").get_to(p.tally.correct);
+    json.at("images").get_to(p.tally.images);
+    return p;
+  }
+};
+
+// A run under way. Members are made in the order in which they stand here.
+class Training {
+ public:
+  Training(const TrainConfig& config, bool is_resumed, const TrainObserver& observer)
+      : config_(config),
+        observer_(observer),
+        device_(choose_device(config.device)),
+        placement_(placement_of(config, device_.device)),
+        scope_(placement_),
+        dataset_(load_dataset(config.dataset, config.data_dir)),
+        directory_(config.output, is_resumed),
+        network_(find_network(config.model).make(dataset_.classes())),
+        loss_(make_loss(config, *network_)),
+        optimizer_(*network_, {.momentum = config.momentum, .weight_decay = config.weight_decay, .nesterov = config.nesterov}),
+        loader_(dataset_.train, dataset_.mean, dataset_.deviation,
+                {.batch_size = config.batch_size,
+                 .seed = config.seed,
+                 .is_shuffled = config.shuffle,
+                 .is_augmented = config.augment,
+                 .limit = config.train_limit,
+                 .workers = config.workers,
+                 .type = placement_.type}) {
+    if (is_resumed) resume();
+    else start();
+  }
+
+  TrainResult run() {
+    begin_ = Clock::now();
+    TrainResult result;
+    while (progress_.epoch < config_.epochs && !is_over()) {
+      result.stopped_by = train_epoch();
+      if (result.stopped_by != 0) break;
+      result.epochs.push_back(finish_epoch());
+    }
+    return result;
+  }
+
+ private:
+  void start() {
+    network_->initialise(config_.seed);
+    if (!config_.init.empty()) load_weights(Safetensors::open(config_.init), *network_);
+    write_atomically(directory_.config(), to_json(config_).dump(2) + "\n");
+    open_tables();
+    describe();
+  }
+
+  void resume() {
+    const auto text = [&] {
+      std::ifstream stream(directory_.config());
+      require(static_cast<bool>(stream), "[{}] cannot be read: there is no run to resume", directory_.config().string());
+      return std::string(std::istreambuf_iterator<char>(stream), {});
+    }();
+    const auto before = nlohmann::json::parse(text, nullptr, false);
+    require(!before.is_discarded(), "[{}] is not JSON", directory_.config().string());
+    check_same_run(before, to_json(config_), directory_.config().string());
+
+    if (std::filesystem::exists(directory_.state())) {
+      const Safetensors file = Safetensors::open(directory_.state());
+      require(file.metadata().contains("progress"), "[{}] holds no progress: it is not the state of a run", file.path().string());
+      load_weights(file, *network_);
+      load_tensors(file, training_state());
+      progress_ = Progress::from_json(nlohmann::json::parse(file.metadata().at("progress")));
+    } else {
+      network_->initialise(config_.seed);
+      if (!config_.init.empty()) load_weights(Safetensors::open(config_.init), *network_);
+    }
+    write_atomically(directory_.config(), to_json(config_).dump(2) + "\n");
+    open_tables();
+    describe();
+    message(fmt::format("resumed after {} epochs and {} steps", progress_.epoch, progress_.step));
+  }
+
+  void open_tables() {
+    metrics_.emplace(directory_.metrics(), metrics_header(), progress_.epoch);
+    if (config_.log_steps > 0) steps_.emplace(directory_.steps(), "step,loss", progress_.step_rows);
+  }
+
+  void message(const std::string& line) const {
+    if (observer_.on_message) observer_.on_message(line);
+  }
+
+  void describe() const {
+    message(fmt::format("device     {} ({})", name_of(device_.device), device_.reason));
+    message(fmt::format("data set   {}: {} training and {} test images, {} classes", dataset_.name, dataset_.train.size(), dataset_.test.size(),
+                        dataset_.classes()));
+    message(fmt::format("model      {}: {:.2f} M parameters, {} features", config_.model, static_cast<double>(network_->parameter_count()) * 1e-6,
+                        network_->feature_width()));
+    if (config_.loss == "isda") {
+      std::int64_t bytes = 0;
+      for (const auto& [name, tensor] : loss_->state()) bytes += tensor.bytes();
+      message(fmt::format("loss       ISDA, {} covariance ({:.1f} MB of class statistics), lambda_0 {}", config_.covariance,
+                          static_cast<double>(bytes) * 1e-6, config_.lambda_0));
+    } else {
+      message("loss       cross-entropy");
+    }
+    message(fmt::format("run        {}", directory_.path().string()));
+  }
+
+  bool is_over() const { return config_.max_steps > 0 && progress_.step >= config_.max_steps; }
+
+  // The steps of the current epoch, from where the run stands. Returns the signal that ended it early, or 0.
+  int train_epoch() {
+    network_->train();
+    optimizer_.set_learning_rate(learning_rate(config_, progress_.epoch));
+    loss_->set_progress(static_cast<double>(progress_.epoch) / static_cast<double>(config_.epochs));
+    loader_.start(static_cast<std::int32_t>(progress_.epoch), progress_.batch);
+    epoch_seconds_ = 0;
+    epoch_images_ = 0;
+    while (!is_over()) {
+      const auto begin = Clock::now();
+      const Batch* batch = loader_.next();
+      if (!batch) break;
+      train_step(*batch, begin);
+      if (const int signal = observer_.stop_signal ? observer_.stop_signal() : 0) {
+        save_last();
+        return signal;
+      }
+    }
+    return 0;
+  }
+
+  void train_step(const Batch& batch, Clock::time_point begin) {
+    const Tensor images = Tensor::copy_of(batch.images, placement_.device);
+    const Tensor labels = Tensor::copy_of(batch.labels, placement_.device);
+
+    // Forward, backward, update.
+    const auto [loss, correct] = (*loss_)(network_->features(images), network_->classifier(), labels);
+    const double value = loss.item();
+    require(std::isfinite(value), "the loss is {} at step {} (epoch {}), learning rate {:g}: lower --lr; {} holds the last good epoch", value,
+            progress_.step + 1, progress_.epoch + 1, optimizer_.learning_rate(), directory_.last().string());
+    backward(loss);
+    optimizer_.step();
+
+    // Account for it.
+    progress_.step += 1;
+    progress_.batch += 1;
+    progress_.tally.add(value, static_cast<std::int64_t>(correct.item()), labels.size());
+    epoch_images_ += labels.size();
+    epoch_seconds_ += seconds_since(begin);
+    if (steps_ && progress_.step % config_.log_steps == 0) {
+      steps_->add(fmt::format("{},{:.9g}", progress_.step, value));
+      progress_.step_rows += 1;
+    }
+    if (observer_.on_step) observer_.on_step(report(value));
+  }
+
+  StepReport report(double loss) const {
+    const double rate = static_cast<double>(epoch_images_) / epoch_seconds_;
+    const std::int64_t images_left = (config_.epochs - progress_.epoch) * loader_.images() - progress_.tally.images;
+    return {.epoch = progress_.epoch + 1,
+            .epochs = config_.epochs,
+            .step = progress_.batch,
+            .steps_per_epoch = loader_.batches(),
+            .loss = loss,
+            .epoch_tally = progress_.tally,
+            .images_per_second = rate,
+            .seconds_left = static_cast<double>(images_left) / rate};
+  }
+
+  EpochMetrics finish_epoch() {
+    const Tally test = evaluate(*network_, dataset_, dataset_.test, {.batch_size = config_.batch_size, .workers = config_.workers, .placement = placement_});
+    const Tally train = progress_.tally;
+    const bool is_best = test.top1() > progress_.best_top1;
+    const EpochMetrics metrics{.epoch = progress_.epoch + 1,
+                               .step = progress_.step,
+                               .lr = optimizer_.learning_rate(),
+                               .ratio = loss_->ratio(),
+                               .train_loss = train.mean_loss(),
+                               .train_top1 = train.top1(),
+                               .val_loss = test.mean_loss(),
+                               .val_top1 = test.top1(),
+                               .seconds = progress_.seconds + seconds_since(begin_),
+                               .images_per_second = epoch_seconds_ > 0 ? static_cast<double>(epoch_images_) / epoch_seconds_ : 0};
+    // An epoch cut short by --max-steps counts as finished: there is no more to come.
+    progress_.epoch += 1;
+    progress_.batch = 0;
+    progress_.tally = {};
+    progress_.best_top1 = std::max(progress_.best_top1, test.top1());
+    metrics_->add(metrics_row(metrics));
+    save_last();
+    if (is_best) save_weights(directory_.best(), *network_, weights_metadata());
+    if (observer_.on_epoch) observer_.on_epoch(metrics, is_best);
+    return metrics;
+  }
+
+  std::vector<NamedTensor> training_state() const {
+    std::vector<NamedTensor> state;
+    for (const auto& [name, tensor] : optimizer_.state()) state.push_back({"momentum." + name, tensor});
+    for (const auto& [name, tensor] : loss_->state()) state.push_back({"loss." + name, tensor});
+    return state;
+  }
+
+  SafetensorsMetadata weights_metadata() const {
+    return {{"format", "pt"},
+            {"model", config_.model},
+            {"dataset", config_.dataset},
+            {"classes", std::to_string(network_->classes())},
+            {"epoch", std::to_string(progress_.epoch)},
+            {"step", std::to_string(progress_.step)}};
+  }
+
+  // NOTE: the state first: a run that is killed between the two resumes from it, and last.safetensors is only read by people.
+  void save_last() const {
+    Progress saved = progress_;
+    saved.seconds += seconds_since(begin_);
+    SafetensorsMetadata metadata = weights_metadata();
+    metadata["progress"] = saved.to_json().dump();
+    save_weights(directory_.state(), *network_, metadata, training_state());
+    save_weights(directory_.last(), *network_, weights_metadata());
+  }
+
+  const TrainConfig config_;
+  const TrainObserver& observer_;
+  const DeviceChoice device_;
+  const Placement placement_;
+  const PlacementScope scope_;
+  const Dataset dataset_;
+  const RunDirectory directory_;
+  const std::unique_ptr<Network> network_;
+  const std::unique_ptr<Loss> loss_;
+  SgdOptimizer optimizer_;
+  Loader loader_;
+  std::optional<CsvFile> metrics_, steps_;
+  Progress progress_;
+  Clock::time_point begin_;
+  double epoch_seconds_ = 0;
+  std::int64_t epoch_images_ = 0;
+};
+
+}  // namespace
+
+DeviceChoice choose_device(const std::string& name) {
+  if (name == "cpu") return {Device::cpu, "as asked for"};
+  if (name == "reference") return {Device::reference, "as asked for: the definition of every operation, slow"};
+  require(name != "cuda", "[device] this build has no CUDA; run with --device cpu");
+  return {Device::cpu, "auto: this build has no CUDA"};
+}
+
+TrainResult train(const TrainConfig& config, bool resume, const TrainObserver& observer) {
+  check(config);
+  set_threads(config.threads);
+  return Training(config, resume, observer).run();
+}
+
+}  // namespace isda
