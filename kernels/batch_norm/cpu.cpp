@@ -1,25 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 // Batch normalisation on the cpu device: the passes that write an array. The sums over rows are in cpu_reductions.cpp.
 //
-// What belongs to a channel is folded into a few coefficients first; then rows are visited in ranges of fixed size, four at a
-// time, with channels as the inner, vectorised loop. The differences x - mean are taken first, so that a mean that is
-// large against the deviation costs no digits.
+// What belongs to a channel is folded into a few coefficients first; then rows are visited in order of memory, with channels as the
+// inner, vectorised loop. The difference x - mean is taken first, so that a mean that is large against the deviation costs no digits.
 #include <algorithm>
 #include <cmath>
 
 #include "kernels/batch_norm/batch_norm.h"
 #include "kernels/common/check.h"
 #include "kernels/common/parallel.h"
-#include "kernels/common/rows.h"
 
 namespace isda::kernels {
 
 namespace {
 
-constexpr int kGroup = 4;                           // rows for which coefficients are loaded once
 constexpr std::int64_t kRangeElements = 16 * 1024;  // of x, in a range of rows
 
-std::int64_t rows_per_range(std::int64_t channels) { return std::max<std::int64_t>(kRangeElements / channels / kGroup, 1) * kGroup; }
+std::int64_t rows_per_range(std::int64_t channels) { return std::max<std::int64_t>(kRangeElements / channels, 1); }
 
 double inverse_deviation(float variance, float epsilon) { return 1 / std::sqrt(static_cast<double>(variance) + static_cast<double>(epsilon)); }
 
@@ -27,39 +24,32 @@ double inverse_deviation(float variance, float epsilon) { return 1 / std::sqrt(s
 template <bool has_residual, bool has_relu>
 void normalise(const float* x, const float* mean, const float* scale, const float* bias, const float* residual, float* y, std::int64_t begin, std::int64_t end,
                std::int64_t C) {
-  for_row_groups<kGroup>(begin, end, [=]<int group>(std::int64_t m) {
+  for (std::int64_t m = begin; m < end; ++m) {
 #pragma omp simd
     for (std::int64_t c = 0; c < C; ++c) {
-      const float mean_c = mean[c], scale_c = scale[c], bias_c = bias[c];
-      for (int r = 0; r < group; ++r) {
-        const std::int64_t i = (m + r) * C + c;
-        float value = (x[i] - mean_c) * scale_c + bias_c;
-        if constexpr (has_residual) value += residual[i];
-        if constexpr (has_relu) value = value < 0 ? 0.0f : value;
-        y[i] = value;
-      }
+      const std::int64_t i = m * C + c;
+      float value = (x[i] - mean[c]) * scale[c] + bias[c];
+      if constexpr (has_residual) value += residual[i];
+      if constexpr (has_relu) value = value < 0 ? 0.0f : value;
+      y[i] = value;
     }
-  });
+  }
 }
 
 // dx = scale * (dz - through_mean - (x - mean) * through_variance), dresidual = dz for the rows [begin, end).
 template <bool is_masked, bool has_residual>
 void differentiate(const float* dy, const float* x, const float* y, const float* mean, const float* scale, const float* through_mean,
                    const float* through_variance, float* dx, float* dresidual, std::int64_t begin, std::int64_t end, std::int64_t C) {
-  for_row_groups<kGroup>(begin, end, [=]<int group>(std::int64_t m) {
+  for (std::int64_t m = begin; m < end; ++m) {
 #pragma omp simd
     for (std::int64_t c = 0; c < C; ++c) {
-      const float mean_c = mean[c], scale_c = scale[c], through_mean_c = through_mean[c], through_variance_c = through_variance[c];
-      for (int r = 0; r < group; ++r) {
-        const std::int64_t i = (m + r) * C + c;
-        float dz = dy[i];
-        if constexpr (is_masked) dz = y[i] > 0 ? dz : 0.0f;
-        const float centred = x[i] - mean_c;
-        dx[i] = scale_c * (dz - through_mean_c - centred * through_variance_c);
-        if constexpr (has_residual) dresidual[i] = dz;
-      }
+      const std::int64_t i = m * C + c;
+      float dz = dy[i];
+      if constexpr (is_masked) dz = y[i] > 0 ? dz : 0.0f;
+      dx[i] = scale[c] * (dz - through_mean[c] - (x[i] - mean[c]) * through_variance[c]);
+      if constexpr (has_residual) dresidual[i] = dz;
     }
-  });
+  }
 }
 
 }  // namespace
