@@ -102,13 +102,14 @@ class Problem {
   View inout(const std::string& name, const Shape& shape, const Fill& fill = normal());
   View parameter_inout(const std::string& name, const Shape& shape, const Fill& fill = normal());
 
+  // keep: what the operation points to beside the problem's arrays, kept as long as the problem.
   template <class Operation>
-  void forward(const Operation& operation) {
-    add(operation, false);
+  void forward(const Operation& operation, std::shared_ptr<const void> keep = nullptr) {
+    add(operation, false, std::move(keep));
   }
   template <class Operation>
-  void backward(const Operation& operation) {
-    add(operation, true);
+  void backward(const Operation& operation, std::shared_ptr<const void> keep = nullptr) {
+    add(operation, true, std::move(keep));
   }
 
   // For the numeric gradient: the scalar is the sum over seeds of <output `of`, input `by`>, or the sum of the
@@ -131,9 +132,9 @@ class Problem {
 
  private:
   template <class Operation>
-  void add(const Operation& operation, bool is_backward) {
+  void add(const Operation& operation, bool is_backward, std::shared_ptr<const void> keep) {
     launches_.push_back({Operation::name, is_backward, cost(operation),
-                         [operation](const Context& context) { kernels::run(context, operation); }});
+                         [operation, keep = std::move(keep)](const Context& context) { kernels::run(context, operation); }});
   }
   View add_array(const std::string& name, Role role, DType type, const Shape& shape, const Fill* fill);
 
