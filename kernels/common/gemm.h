@@ -12,20 +12,13 @@
 #include <utility>
 
 #include "kernels/common/context.h"
+#include "kernels/common/lanes.h"
 
 namespace isda {
 
-#if defined(__AVX512F__)
-constexpr int kLanes = 16, kTileRows = 8;
-#elif defined(__AVX__)
-constexpr int kLanes = 8, kTileRows = 6;
-#else
-constexpr int kLanes = 4, kTileRows = 6;
-#endif
+constexpr int kTileRows = kLanes == 16 ? 8 : 6;
 constexpr int kTileColumns = 2 * kLanes;
 
-// A vector register of floats, loaded and stored at any address that suits a float.
-using Lanes = float __attribute__((vector_size(kLanes * sizeof(float)), aligned(alignof(float)), may_alias));
 inline Lanes load_lanes(const float* from) { return *reinterpret_cast<const Lanes*>(from); }
 inline void store_lanes(float* to, Lanes value) { *reinterpret_cast<Lanes*>(to) = value; }
 inline float sum_of(const Lanes& value) {
