@@ -16,16 +16,6 @@ Shape pooled_shape(const Tensor& x, const PoolingOptions& options) {
 
 }  // namespace
 
-Tensor global_average(const Tensor& x) {
-  const Tensor y({x.extent(0), x.extent(3)}, x.type(), x.device());
-  run(x.context(), kernels::GlobalAverage{.x = x, .y = y});
-  return differentiable(y, {x}, [shape = x.shape()](const Tensor& dy) {
-    const Tensor dx(shape, dy.type(), dy.device());
-    run(dy.context(), kernels::GlobalAverageBackward{.dy = dy, .dx = dx});
-    return Gradients{dx};
-  });
-}
-
 Tensor max_pool2d(const Tensor& x, const PoolingOptions& options) {
   const Tensor y(pooled_shape(x, options), x.type(), x.device());
   const Tensor indices(y.shape(), DType::i32, x.device());

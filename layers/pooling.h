@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Pooling: x (N,H,W,C) -> one value per channel of the whole image, or of each window.   kernels/pooling/pooling.h
+// Pooling: x (N,H,W,C) -> one value per channel and window, (N,P,Q,C).   kernels/pooling/pooling.h
 #pragma once
 #include "core/tensor.h"
 
@@ -11,7 +11,6 @@ struct PoolingOptions {
   int padding = 0;
 };
 
-Tensor global_average(const Tensor& x);  // (N,C)
 Tensor max_pool2d(const Tensor& x, const PoolingOptions& options);
 Tensor average_pool2d(const Tensor& x, const PoolingOptions& options);
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "models/resnet.h"
 
-#include "layers/pooling.h"
+#include "layers/global_average.h"
 
 namespace isda {
 

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+// isda eval: a checkpoint on the test images of a data set.
+#include "apps/command.h"
+#include "models/registry.h"
+#include "training/checkpoint.h"
+#include "training/evaluate.h"
+#include "training/trainer.h"
+
+namespace isda {
+namespace {
+
+struct Flags {
+  std::string checkpoint, dataset, data_dir, model, device = "auto";
+  std::int64_t batch_size = 128;
+  int workers = 1, threads = 0;
+};
+
+void add_flags(CLI::App& app, Flags& flags) {
+  app.add_option("--checkpoint", flags.checkpoint, "weights: the last.safetensors or best.safetensors of a run")->required();
+  app.add_option("--data-dir", flags.data_dir, "directory with the data set's files")->required();
+  app.add_option("--dataset", flags.dataset, "data set; empty = the one the checkpoint names");
+  app.add_option("--model", flags.model, "network; empty = the one the checkpoint names");
+  app.add_option("--device", flags.device, "auto, cpu, cuda or reference");
+  app.add_option("--batch-size", flags.batch_size, "images at a time")->check(CLI::PositiveNumber);
+  app.add_option("--workers", flags.workers, "threads that load images ahead")->check(CLI::NonNegativeNumber);
+  app.add_option("--threads", flags.threads, "threads of a step on the cpu; 0 = all cores")->check(CLI::NonNegativeNumber);
+}
+
+// What was given, or what the checkpoint says of itself.
+std::string given_or_named(const std::string& given, const Safetensors& file, const char* key) {
+  if (!given.empty()) return given;
+  const auto found = file.metadata().find(key);
+  require(found != file.metadata().end(), "[{}] does not say which {} it is for: give --{}", file.path().string(), key, key);
+  return found->second;
+}
+
+int run_eval(const Flags& flags) {
+  const Safetensors file = Safetensors::open(flags.checkpoint);
+  const std::string model = given_or_named(flags.model, file, "model"), name = given_or_named(flags.dataset, file, "dataset");
+  const DeviceChoice device = choose_device(flags.device);
+  set_threads(flags.threads);
+  const Placement placement{device.device, DType::f32};
+  const PlacementScope scope(placement);
+  const Dataset dataset = load_dataset(name, flags.data_dir);
+  const auto network = find_network(model).make(dataset.classes());
+  load_weights(file, *network);
+  const Tally tally = evaluate(*network, dataset, dataset.test, {.batch_size = flags.batch_size, .workers = flags.workers, .placement = placement});
+  fmt::print("device {} ({})\n", name_of(device.device), device.reason);
+  fmt::print("{} on {}: {} images, loss {:.6f}, top1 {:.2f} %, error {:.2f} %\n", model, dataset.name, tally.images, tally.mean_loss(), tally.top1(),
+             100 - tally.top1());
+  return 0;
+}
+
+const Subcommand eval_command{{.name = "eval", .help = "evaluate a checkpoint on test images", .declare = with_flags(add_flags, run_eval)}};
+
+}  // namespace
+}  // namespace isda

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// isda models: the networks, their parameters, multiply-adds and feature widths, next to what their papers state.
+#include "apps/command.h"
+#include "models/registry.h"
+
+namespace isda {
+namespace {
+
+struct Flags {
+  std::string name;
+  std::int64_t classes = 10;
+};
+
+void add_flags(CLI::App& app, Flags& flags) {
+  app.add_option("NAME", flags.name, "one network, with the shapes of its parameters");
+  app.add_option("--classes", flags.classes, "how many classes it tells apart")->check(CLI::PositiveNumber);
+}
+
+void print_row(const NetworkEntry& entry, std::int64_t classes) {
+  const auto network = entry.make(classes);
+  const auto parameters = static_cast<double>(network->parameter_count());
+  const std::string stated = entry.paper_parameters > 0 ? fmt::format("{:g} M", entry.paper_parameters) : "-";
+  fmt::print("{:<14} {:>12.0f} {:>9} {:>16.0f} {:>8}   {}\n", entry.name, parameters, stated, count_multiply_adds(entry, classes), network->feature_width(),
+             entry.paper);
+}
+
+int run_models(const Flags& flags) {
+  fmt::print("{:<14} {:>12} {:>9} {:>16} {:>8}   {}\n", "model", "parameters", "paper", "multiply-adds", "features", "stated in");
+  if (flags.name.empty()) {
+    for (const auto& entry : networks()) print_row(entry, flags.classes);
+    return 0;
+  }
+  const NetworkEntry entry = find_network(flags.name);
+  print_row(entry, flags.classes);
+  fmt::print("\n");
+  for (const auto& [name, tensor] : entry.make(flags.classes)->parameters()) fmt::print("{:<36} {}\n", name, tensor.shape());
+  return 0;
+}
+
+const Subcommand models_command{{.name = "models", .help = "list the networks", .declare = with_flags(add_flags, run_models)}};
+
+}  // namespace
+}  // namespace isda

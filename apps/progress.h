@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+// The progress of training: a bar that is redrawn on a terminal, a plain line per interval in a pipe, a line per epoch in both.
+#pragma once
+#include <chrono>
+
+#include "training/trainer.h"
+
+namespace isda {
+
+class Progress {
+ public:
+  Progress();
+  void step(const StepReport& report);
+  void epoch(const EpochMetrics& metrics, std::int64_t epochs, bool is_best);
+  // Takes the bar off the terminal.
+  void clear();
+
+ private:
+  bool is_terminal_;
+  std::chrono::steady_clock::time_point last_;
+};
+
+}  // namespace isda

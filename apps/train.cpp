@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+// isda train: flags to a TrainConfig, a run, and its progress on the terminal.
+//
+// The flags are those of training/config.h's table. What is not given comes from --config, and what that does not name from the model's
+// recipe. SIGINT and SIGTERM end the run after the current step with what was learned saved, with status 130 and 143.
+#include <fmt/ranges.h>
+#include <signal.h>
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "apps/command.h"
+#include "apps/progress.h"
+#include "training/recipe.h"
+#include "training/trainer.h"
+
+namespace isda {
+namespace {
+
+volatile sig_atomic_t received_signal = 0;
+
+// The first signal asks for an orderly end; a second one ends the program at once.
+void install_signal_handlers() {
+  struct sigaction action {};
+  action.sa_handler = [](int signal) { received_signal = signal; };
+  action.sa_flags = SA_RESETHAND | SA_RESTART;
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
+}
+
+struct Flags {
+  TrainConfig config;  // holds what was given on the command line; `given` tells which
+  std::string config_file;
+  bool resume = false;
+  CLI::App* app = nullptr;
+};
+
+std::string flag_of(std::string field) {
+  std::replace(field.begin(), field.end(), '_', '-');
+  return "--" + field;
+}
+
+void add_flags(CLI::App& app, Flags& flags) {
+  flags.app = &app;
+  app.add_option("--config", flags.config_file, "take the flags that are not given from this JSON file, e.g. the config.json of a run");
+  app.add_flag("--resume", flags.resume, "go on with the run in --output");
+  visit_fields(flags.config, [&](const char* name, auto& member, const char* description) {
+    using Member = std::remove_reference_t<decltype(member)>;
+    const std::string flag = flag_of(name);
+    if constexpr (std::is_same_v<Member, bool>) app.add_flag(fmt::format("{},!--no-{}", flag, flag.substr(2)), member, description);
+    else if constexpr (std::is_same_v<Member, std::vector<std::int64_t>>) app.add_option(flag, member, description)->delimiter(',');
+    else app.add_option(flag, member, description);
+  });
+}
+
+nlohmann::json read_json(const std::string& path) {
+  std::ifstream stream(path);
+  require(static_cast<bool>(stream), "[{}] cannot be read", path);
+  const auto json = nlohmann::json::parse(stream, nullptr, false);
+  require(!json.is_discarded(), "[{}] is not JSON", path);
+  return json;
+}
+
+// The recipe of the model, then the file, then the command line.
+TrainConfig resolve(const Flags& flags) {
+  const nlohmann::json file = flags.config_file.empty() ? nlohmann::json::object() : read_json(flags.config_file);
+  const auto is_given = [&](const char* name) { return flags.app->count(flag_of(name)) > 0; };
+
+  std::string model = TrainConfig().model;
+  if (file.contains("model") && file["model"].is_string()) model = file["model"].get<std::string>();
+  if (is_given("model")) model = flags.config.model;
+  const TrainConfig recipe = recipe_of(model);
+
+  TrainConfig config = recipe;
+  set_from_json(config, file, flags.config_file);
+  const nlohmann::json given = to_json(flags.config);
+  nlohmann::json overrides = nlohmann::json::object();
+  visit_fields(config, [&](const char* name, auto&, const char*) {
+    if (is_given(name)) overrides[name] = given[name];
+  });
+  set_from_json(config, overrides, "command line");
+  config.model = recipe.model;
+  if (!overrides.contains("milestones") && !file.contains("milestones")) {
+    config.milestones = scaled_milestones(recipe.milestones, recipe.epochs, config.epochs);
+  }
+  if (config.output.empty()) config.output = fmt::format("runs/{}-{}-{}-{}", config.dataset, config.model, config.loss, config.seed);
+  return config;
+}
+
+void print_recipe(const TrainConfig& config) {
+  std::string schedule = config.schedule;
+  if (config.schedule == "step") schedule = fmt::format("x{:g} at epoch {}", config.lr_factor, fmt::join(config.milestones, ", "));
+  fmt::print("recipe     {} epochs, batch {}, lr {:g} ({}), momentum {:g}{}, weight decay {:g}, seed {}\n", config.epochs, config.batch_size, config.lr, schedule,
+             config.momentum, config.nesterov ? " Nesterov" : "", config.weight_decay, config.seed);
+}
+
+int run_train(const Flags& flags) {
+  const TrainConfig config = resolve(flags);
+  check(config);
+  print_recipe(config);
+  install_signal_handlers();
+
+  Progress progress;
+  const TrainObserver observer{
+      .on_message = [](const std::string& line) { fmt::print("{}\n", line); std::fflush(stdout); },
+      .on_step = [&](const StepReport& report) { progress.step(report); },
+      .on_epoch = [&](const EpochMetrics& metrics, bool is_best) { progress.epoch(metrics, config.epochs, is_best); },
+      .stop_signal = [] { return static_cast<int>(received_signal); },
+  };
+  const TrainResult result = train(config, flags.resume, observer);
+  if (result.stopped_by == 0) return 0;
+  progress.clear();
+  fmt::print("stopped by {}; what was learned is in {}. Go on with --resume --output {}\n", result.stopped_by == SIGINT ? "SIGINT" : "SIGTERM", config.output,
+             config.output);
+  return 128 + result.stopped_by;
+}
+
+const Subcommand train_command{{
+    .name = "train",
+    .help = "train a network",
+    .declare = with_flags(add_flags, run_train),
+    .aliases = {{"--cos-lr", {"--schedule", "cosine"}}, {"--learning-rate", {"--lr"}}, {"--wd", {"--weight-decay"}}},
+}};
+
+}  // namespace
+}  // namespace isda
