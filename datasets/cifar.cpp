@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "datasets/cifar.h"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+
+namespace isda {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr std::int64_t kPixels = 32 * 32;
+constexpr std::int64_t kRecordsAtOnce = 256;
+
+// Mean and deviation of the training images as the paper's recipes give them, for both sets (bytes, red green blue).
+const std::vector<double> kMean{125.3, 123.0, 113.9};
+const std::vector<double> kDeviation{63.0, 62.1, 66.7};
+
+std::string advice(const std::string& archive) {
+  return fmt::format(
+      "download {} (the binary version) from https://www.cs.toronto.edu/~kriz/cifar.html and unpack it there; without a download, "
+      "`isda data make-shapes` makes the data set 'shapes'",
+      archive);
+}
+
+// Planes of one channel each to pixels of three channels.
+void interleave(const std::uint8_t* planes, std::uint8_t* pixels) {
+  for (std::int64_t pixel = 0; pixel < kPixels; ++pixel) {
+    for (std::int64_t c = 0; c < 3; ++c) pixels[pixel * 3 + c] = planes[c * kPixels + pixel];
+  }
+}
+
+// Checks the labels of a record against their kinds; returns the last.
+std::int32_t label_of(const CifarFormat& format, const fs::path& file, std::int64_t record, const std::uint8_t* labels) {
+  for (std::size_t i = 0; i < format.label_kinds.size(); ++i) {
+    require(labels[i]<format.label_kinds[i], "[{}] {}: record {} has {}label {}, expected 0 to {}; the file is damaged or of another data set: {}",
+                      format.dataset, file.string(), record, format.label_kinds.size()> 1
+                ? (i == 0 ? "coarse " : "fine ")
+                : "",
+            labels[i], format.label_kinds[i] - 1, format.advice);
+  }
+  return labels[format.label_kinds.size() - 1];
+}
+
+// The number of records in a file, after the check that its size is right.
+std::int64_t count_records(const CifarFormat& format, const fs::path& file, std::int64_t record_bytes, std::int64_t expected) {
+  std::error_code error;
+  const auto bytes = static_cast<std::int64_t>(fs::file_size(file, error));
+  require(!error, "[{}] {}: {}; {}", format.dataset, file.string(), error.message(), format.advice);
+  if (expected > 0) {
+    require(bytes == expected * record_bytes, "[{}] {} has {} bytes, expected exactly {} ({} records of {} bytes): it is {}; {}", format.dataset, file.string(),
+            bytes, expected * record_bytes, expected, record_bytes, bytes < expected * record_bytes ? "truncated" : "too long", format.advice);
+  }
+  require(bytes > 0 && bytes % record_bytes == 0, "[{}] {} has {} bytes, expected a whole number of records of {} bytes, at least one; {}", format.dataset,
+          file.string(), bytes, record_bytes, format.advice);
+  return bytes / record_bytes;
+}
+
+std::string trimmed(const std::string& line) {
+  const auto first = line.find_first_not_of(" \t\r");
+  if (first == std::string::npos) return "";
+  return line.substr(first, line.find_last_not_of(" \t\r") - first + 1);
+}
+
+}  // namespace
+
+void read_cifar_records(const CifarFormat& format, const fs::path& file, std::int64_t expected_records, Split& split) {
+  const auto label_bytes = static_cast<std::int64_t>(format.label_kinds.size());
+  const std::int64_t record_bytes = label_bytes + kCifarPixelBytes;
+  const std::int64_t records = count_records(format, file, record_bytes, expected_records);
+  std::ifstream stream(file, std::ios::binary);
+  require(stream.is_open(), "[{}] {} cannot be opened: {}", format.dataset, file.string(), std::strerror(errno));
+
+  const auto begin = static_cast<std::int64_t>(split.pixels.size());
+  split.pixels.resize(static_cast<std::size_t>(begin + records * kCifarPixelBytes));
+  std::vector<std::uint8_t> buffer(static_cast<std::size_t>(std::min(records, kRecordsAtOnce) * record_bytes));
+  for (std::int64_t record = 0; record < records; ++record) {
+    const std::int64_t place = record % kRecordsAtOnce;
+    if (place == 0) {
+      const std::int64_t bytes = std::min(records - record, kRecordsAtOnce) * record_bytes;
+      stream.read(reinterpret_cast<char*>(buffer.data()), bytes);
+      require(stream.gcount() == bytes, "[{}] {} ended while record {} of {} was read; is it being written, or the disk failing?", format.dataset,
+              file.string(), record, records);
+    }
+    const std::uint8_t* bytes = buffer.data() + place * record_bytes;
+    split.labels.push_back(label_of(format, file, record, bytes));
+    interleave(bytes + label_bytes, split.pixels.data() + begin + record * kCifarPixelBytes);
+  }
+}
+
+std::vector<std::string> read_class_names(const CifarFormat& format, const fs::path& file) {
+  std::ifstream stream(file);
+  require(stream.is_open(), "[{}] {} cannot be opened: {}; {}", format.dataset, file.string(), std::strerror(errno), format.advice);
+  std::vector<std::string> names;
+  for (std::string line; std::getline(stream, line);) {
+    const std::string name = trimmed(line);
+    if (name.empty()) continue;
+    require(std::find(names.begin(), names.end(), name) == names.end(), "[{}] {} names the class '{}' twice; {}", format.dataset, file.string(), name,
+            format.advice);
+    names.push_back(name);
+  }
+  const auto expected = static_cast<std::size_t>(format.label_kinds.back());
+  require(names.size() == expected, "[{}] {} names {} classes, expected {}, one a line; {}", format.dataset, file.string(), names.size(), expected,
+          format.advice);
+  return names;
+}
+
+std::vector<std::uint8_t> cifar10_records(const Split& split, std::int64_t first, std::int64_t count) {
+  std::vector<std::uint8_t> records(static_cast<std::size_t>(count * (1 + kCifarPixelBytes)));
+  std::uint8_t* record = records.data();
+  for (std::int64_t image = first; image < first + count; ++image, record += 1 + kCifarPixelBytes) {
+    record[0] = static_cast<std::uint8_t>(split.labels[static_cast<std::size_t>(image)]);
+    const std::uint8_t* pixels = split.pixels.data() + image * kCifarPixelBytes;
+    for (std::int64_t pixel = 0; pixel < kPixels; ++pixel) {
+      for (std::int64_t c = 0; c < 3; ++c) record[1 + c * kPixels + pixel] = pixels[pixel * 3 + c];
+    }
+  }
+  return records;
+}
+
+fs::path find_cifar_folder(const CifarFormat& format, const fs::path& directory, const std::string& distribution, const std::string& file) {
+  std::error_code ignored;
+  require(fs::is_directory(directory, ignored), "[{}] there is no directory '{}' (--data-dir); {}", format.dataset, directory.string(), format.advice);
+  for (const fs::path& folder : {directory, directory / distribution}) {
+    if (fs::exists(folder / file, ignored)) return folder;
+  }
+  fail("[{}] {} holds neither {} nor {}/{}; {}", format.dataset, directory.string(), file, distribution, file, format.advice);
+}
+
+Dataset load_cifar10(const fs::path& directory) {
+  const CifarFormat format{.dataset = "cifar10", .label_kinds = {10}, .advice = advice("cifar-10-binary.tar.gz")};
+  const fs::path folder = find_cifar_folder(format, directory, "cifar-10-batches-bin", "data_batch_1.bin");
+  Dataset dataset{.name = "cifar10", .class_names = read_class_names(format, folder / "batches.meta.txt"), .mean = kMean, .deviation = kDeviation};
+  const std::vector<std::string> names{"airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"};
+  require(dataset.class_names == names, "[cifar10] the classes in {} are {}, expected {}: another data set in the same format, perhaps --dataset shapes?",
+          (folder / "batches.meta.txt").string(), fmt::join(dataset.class_names, " "), fmt::join(names, " "));
+  dataset.train.pixels.reserve(50000 * kCifarPixelBytes);
+  for (int batch = 1; batch <= 5; ++batch) read_cifar_records(format, folder / fmt::format("data_batch_{}.bin", batch), 10000, dataset.train);
+  read_cifar_records(format, folder / "test_batch.bin", 10000, dataset.test);
+  return dataset;
+}
+
+Dataset load_cifar100(const fs::path& directory) {
+  const CifarFormat format{.dataset = "cifar100", .label_kinds = {20, 100}, .advice = advice("cifar-100-binary.tar.gz")};
+  const fs::path folder = find_cifar_folder(format, directory, "cifar-100-binary", "train.bin");
+  Dataset dataset{.name = "cifar100", .class_names = read_class_names(format, folder / "fine_label_names.txt"), .mean = kMean, .deviation = kDeviation};
+  read_cifar_records(format, folder / "train.bin", 50000, dataset.train);
+  read_cifar_records(format, folder / "test.bin", 10000, dataset.test);
+  return dataset;
+}
+
+}  // namespace isda

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// CIFAR-10 and CIFAR-100 in their binary distribution format.   Krizhevsky, Learning Multiple Layers of Features, 2009.
+//
+// A file is a row of records and nothing else. A record is its labels, a byte each, then 1024 red, 1024 green and 1024 blue
+// bytes of a 32x32 image, row by row:
+//   CIFAR-10    data_batch_1.bin .. data_batch_5.bin, test_batch.bin   10000 records each of 1 + 3072 bytes (label)
+//   CIFAR-100   train.bin (50000), test.bin (10000)                    records of 2 + 3072 bytes (coarse label, fine label)
+// The names of the classes stand one a line in batches.meta.txt and fine_label_names.txt.
+#pragma once
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "datasets/dataset.h"
+
+namespace isda {
+
+// The files may stand in the directory itself or in the sub-folder the distribution unpacks to.
+Dataset load_cifar10(const std::filesystem::path& directory);
+Dataset load_cifar100(const std::filesystem::path& directory);
+
+// The layout of a record, for data sets that share it.
+struct CifarFormat {
+  std::string dataset;           // begins the messages
+  std::vector<int> label_kinds;  // how many values each label byte can take; the last is the label
+  std::string advice;            // ends the messages: where good files come from
+};
+inline constexpr std::int64_t kCifarPixelBytes = 3 * 32 * 32;
+
+// Appends the records of `file` to the split. expected_records: how many there must be; 0 = any whole number, at least one.
+void read_cifar_records(const CifarFormat& format, const std::filesystem::path& file, std::int64_t expected_records, Split& split);
+
+// The lines of a file of class names; throws unless there are as many as label values, all different.
+std::vector<std::string> read_class_names(const CifarFormat& format, const std::filesystem::path& file);
+
+// The records of a split in the CIFAR-10 format: the bytes of a file. From `first`, `count` of them.
+std::vector<std::uint8_t> cifar10_records(const Split& split, std::int64_t first, std::int64_t count);
+
+// `directory`, or its sub-folder `distribution` where that holds `file`; throws when neither does.
+std::filesystem::path find_cifar_folder(const CifarFormat& format, const std::filesystem::path& directory, const std::string& distribution,
+                                        const std::string& file);
+
+}  // namespace isda

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "datasets/dataset.h"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "datasets/cifar.h"
+#include "datasets/shapes.h"
+#include "kernels/common/moments.h"
+#include "kernels/common/nearest.h"
+
+namespace isda {
+
+namespace {
+
+struct Entry {
+  std::string name;
+  Dataset (*load)(const std::filesystem::path& directory);
+};
+
+// Every data set there is: a new one is a file of this folder and a line here.
+const std::vector<Entry>& entries() {
+  static const std::vector<Entry> list{{"cifar10", load_cifar10}, {"cifar100", load_cifar100}, {"shapes", load_shapes}};
+  return list;
+}
+
+// Of one channel of one image. Two passes: the mean first, then the squares about it.
+Moments<double> moments_of(const std::uint8_t* pixels, std::int64_t count, std::int64_t stride) {
+  Moments<double> moments;
+  moments.count = static_cast<double>(count);
+  double sum = 0;
+  for (std::int64_t i = 0; i < count; ++i) sum += pixels[i * stride];
+  moments.mean = sum / moments.count;
+  for (std::int64_t i = 0; i < count; ++i) {
+    const double centred = pixels[i * stride] - moments.mean;
+    moments.m2 += centred * centred;
+  }
+  return moments;
+}
+
+}  // namespace
+
+Dataset load_dataset(std::string_view name, const std::filesystem::path& directory) {
+  for (const Entry& entry : entries()) {
+    if (entry.name == name) return entry.load(directory);
+  }
+  const std::string meant = nearest(name, dataset_names());
+  fail("[data] no data set is called '{}'{}; there are {}", name, meant.empty() ? "" : fmt::format(", did you mean '{}'?", meant),
+       fmt::join(dataset_names(), ", "));
+}
+
+const std::vector<std::string>& dataset_names() {
+  static const std::vector<std::string> names = [] {
+    std::vector<std::string> list;
+    for (const Entry& entry : entries()) list.push_back(entry.name);
+    return list;
+  }();
+  return names;
+}
+
+ChannelStatistics mean_and_deviation(const Split& split) {
+  require(split.size() > 0, "[data] an empty set of images has no mean and deviation");
+  std::vector<Moments<double>> moments(static_cast<std::size_t>(split.channels));
+  for (std::int64_t image = 0; image < split.size(); ++image) {
+    for (std::int64_t c = 0; c < split.channels; ++c) {
+      const std::uint8_t* first = split.pixels.data() + image * split.image_bytes() + c;
+      moments[static_cast<std::size_t>(c)].merge(moments_of(first, split.height * split.width, split.channels));
+    }
+  }
+  ChannelStatistics statistics;
+  for (const auto& channel : moments) {
+    statistics.mean.push_back(channel.mean);
+    statistics.deviation.push_back(std::sqrt(channel.variance()));
+  }
+  return statistics;
+}
+
+std::vector<std::int64_t> class_counts(const Split& split, int classes) {
+  std::vector<std::int64_t> counts(static_cast<std::size_t>(classes));
+  for (const std::int32_t label : split.labels) ++counts[static_cast<std::size_t>(label)];
+  return counts;
+}
+
+std::string summary(const Dataset& dataset) {
+  const auto measured = mean_and_deviation(dataset.train);
+  const auto train_counts = class_counts(dataset.train, dataset.classes());
+  const auto test_counts = class_counts(dataset.test, dataset.classes());
+  std::size_t width = 5;
+  for (const std::string& name : dataset.class_names) width = std::max(width, name.size());
+
+  std::string text = fmt::format("{}: {} training and {} test images of {}x{}x{}, {} classes\n", dataset.name, dataset.train.size(), dataset.test.size(),
+                                 dataset.train.height, dataset.train.width, dataset.train.channels, dataset.classes());
+  text += fmt::format("normalised with           mean {:.1f}   deviation {:.1f}\n", fmt::join(dataset.mean, " "), fmt::join(dataset.deviation, " "));
+  text += fmt::format("measured, training images mean {:.1f}   deviation {:.1f}\n", fmt::join(measured.mean, " "), fmt::join(measured.deviation, " "));
+  text += fmt::format("{:>5}  {:<{}} {:>8} {:>8}\n", "label", "class", width, "training", "test");
+  for (std::size_t label = 0; label < dataset.class_names.size(); ++label) {
+    text += fmt::format("{:>5}  {:<{}} {:>8} {:>8}\n", label, dataset.class_names[label], width, train_counts[label], test_counts[label]);
+  }
+  return text;
+}
+
+}  // namespace isda

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is drawn for an image of `shapes`, and its files.
+#include "datasets/shapes.h"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <string>
+#include <utility>
+
+#include "core/atomic_file.h"
+#include "datasets/cifar.h"
+#include "datasets/shape_draws.h"
+#include "kernels/common/parallel.h"
+
+namespace isda {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr int kPixel = 16;
+constexpr int kBatches = 5;
+
+template <class Choice, std::size_t count>
+Choice any_of(ShapeDraws& draws, const std::array<std::string_view, count>&) {
+  return static_cast<Choice>(draws.between(0, static_cast<int>(count) - 1));
+}
+
+// Of ten images in a row each class is one, in random order.
+ShapeClass class_of(const ShapeKey& key) {
+  const auto classes = static_cast<std::int64_t>(kShapeNames.size());
+  ShapeDraws draws({key.seed, key.is_test, key.index / classes}, ShapeDraw::order_of_classes);
+  std::array<ShapeClass, kShapeNames.size()> order{};
+  for (std::size_t i = 0; i < order.size(); ++i) order[i] = static_cast<ShapeClass>(i);
+  for (std::size_t i = order.size() - 1; i > 0; --i) std::swap(order[i], order[static_cast<std::size_t>(draws.between(0, static_cast<int>(i)))]);
+  return order[static_cast<std::size_t>(key.index % classes)];
+}
+
+// hue in [0, 1536): red, yellow, green, cyan, blue, magenta, 256 apart; saturation and value in percent.
+Colour colour_of(int hue, int saturation, int value) {
+  const auto channel = [&](int shift) {
+    const int position = (hue + shift) % 1536;
+    const int full = std::clamp(std::abs(position - 768) - 256, 0, 255);
+    return static_cast<std::uint8_t>((255 * (100 - saturation) + full * saturation) * value / 10000);
+  };
+  return {channel(0), channel(1024), channel(512)};
+}
+
+int difference(const Colour& a, const Colour& b) { return std::abs(a.red - b.red) + std::abs(a.green - b.green) + std::abs(a.blue - b.blue); }
+
+Colour scaled(const Colour& colour, int percent) {
+  const auto channel = [&](int value) { return static_cast<std::uint8_t>(std::min(value * percent / 100, 255)); };
+  return {channel(colour.red), channel(colour.green), channel(colour.blue)};
+}
+
+struct Percents {
+  int low, high;
+};
+
+// NOTE: a statement for each draw, since the order in which arguments are evaluated is the compiler's choice.
+Colour draw_colour(ShapeDraws& draws, const Percents& saturations, const Percents& values) {
+  const int hue = draws.between(0, 1535);
+  const int saturation = draws.between(saturations.low, saturations.high);
+  const int value = draws.between(values.low, values.high);
+  return colour_of(hue, saturation, value);
+}
+
+Colour draw_backdrop_colour(ShapeDraws& draws) { return draw_colour(draws, {0, 70}, {10, 100}); }
+
+// A darker or a lighter colour of the same hue.
+Colour draw_shade(ShapeDraws& draws, const Colour& colour, const Percents& darker, const Percents& lighter) {
+  const Percents& range = draws.between(0, 1) ? darker : lighter;
+  return scaled(colour, draws.between(range.low, range.high));
+}
+
+// A colour that stands out from both colours of the backdrop.
+Colour draw_distinct_colour(ShapeDraws& draws, const ShapeFactors& f, int least_difference) {
+  for (;;) {
+    const Colour colour = draw_colour(draws, {30, 100}, {45, 100});
+    if (difference(colour, f.backdrop_colour) >= least_difference && difference(colour, f.backdrop_second_colour) >= least_difference) return colour;
+  }
+}
+
+std::string text_of(const Colour& colour) { return fmt::format("#{:02x}{:02x}{:02x}", colour.red, colour.green, colour.blue); }
+
+constexpr const char* kColumns =
+    "file,record,label,class,colour,second_colour,texture,texture_period,rotation,radius,x,y,backdrop,backdrop_colour,backdrop_second_colour,"
+    "backdrop_angle,backdrop_period,occluder,occluder_colour,occluder_angle,occluder_offset,occluder_size,hidden_percent,noise\n";
+
+// One line of factors.csv; lengths in pixels.
+std::string row_of(const std::string& file, std::int64_t record, const ShapeFactors& f, int hidden_percent) {
+  const auto name = [](const auto& names, auto choice) { return names[static_cast<std::size_t>(choice)]; };
+  const auto pixels = [](int length) { return static_cast<double>(length) / kPixel; };
+  return fmt::format("{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}\n", file, record, static_cast<int>(f.shape),
+                     name(kShapeNames, f.shape), text_of(f.colour), text_of(f.second_colour), name(kTextureNames, f.texture), pixels(f.texture_period),
+                     f.rotation, pixels(f.radius), pixels(f.x), pixels(f.y), name(kBackdropNames, f.backdrop), text_of(f.backdrop_colour),
+                     text_of(f.backdrop_second_colour), f.backdrop_angle, pixels(f.backdrop_period), name(kOccluderNames, f.occluder),
+                     text_of(f.occluder_colour), f.occluder_angle, pixels(f.occluder_offset), pixels(f.occluder_size), hidden_percent, f.noise);
+}
+
+// Draws images [first, first + count) of a split, writes them as `file` and adds their rows to `rows`.
+void write_batch(const Context& context, const ShapesOptions& options, const std::string& file, bool is_test, std::int64_t first, std::int64_t count,
+                 std::string& rows) {
+  Split split;
+  split.pixels.resize(static_cast<std::size_t>(count * split.image_bytes()));
+  split.labels.resize(static_cast<std::size_t>(count));
+  std::vector<std::string> rows_of_images(static_cast<std::size_t>(count));
+  parallel_for(context, count, [&](std::int64_t i) {
+    const ShapeKey key{options.seed, is_test, first + i};
+    const ShapeFactors factors = draw_factors(key);
+    const int hidden_percent = render_shape(key, factors, split.pixels.data() + i * split.image_bytes());
+    split.labels[static_cast<std::size_t>(i)] = static_cast<std::int32_t>(factors.shape);
+    rows_of_images[static_cast<std::size_t>(i)] = row_of(file, i, factors, hidden_percent);
+  });
+  const auto records = cifar10_records(split, 0, count);
+  write_atomically(options.directory / file, std::string_view(reinterpret_cast<const char*>(records.data()), records.size()));
+  for (const std::string& row : rows_of_images) rows += row;
+}
+
+}  // namespace
+
+ShapeFactors draw_factors(const ShapeKey& key) {
+  ShapeDraws draws(key, ShapeDraw::factors);
+  ShapeFactors f;
+  f.shape = class_of(key);
+
+  f.backdrop = any_of<Backdrop>(draws, kBackdropNames);
+  f.backdrop_colour = draw_backdrop_colour(draws);
+  const bool is_one_hue = draws.between(0, 2) > 0;
+  f.backdrop_second_colour = is_one_hue ? draw_shade(draws, f.backdrop_colour, {50, 80}, {125, 170}) : draw_backdrop_colour(draws);
+  f.backdrop_angle = draws.between(0, 359);
+  f.backdrop_period = draws.between(3 * kPixel, 8 * kPixel);
+
+  f.colour = draw_distinct_colour(draws, f, 150);
+  f.texture = any_of<Texture>(draws, kTextureNames);
+  f.second_colour = draw_shade(draws, f.colour, {55, 80}, {125, 160});
+  f.texture_period = draws.between(2 * kPixel, 4 * kPixel);
+
+  f.rotation = draws.between(-35, 35);
+  f.radius = draws.between(8 * kPixel, 14 * kPixel);
+  // The shape may leave the picture by a pixel and a half.
+  const int room = 16 * kPixel - f.radius + 3 * kPixel / 2;
+  f.x = 16 * kPixel + draws.between(-room, room);
+  f.y = 16 * kPixel + draws.between(-room, room);
+
+  f.occluder = draws.between(0, 1) ? Occluder::none : any_of<Occluder>(draws, kOccluderNames);
+  f.occluder_colour = draw_distinct_colour(draws, f, 90);
+  f.occluder_angle = draws.between(0, 359);
+  f.occluder_offset = draws.between(f.radius / 4, f.radius);
+  f.occluder_size = f.occluder == Occluder::disc ? draws.between(f.radius / 4, f.radius * 6 / 10) : draws.between(kPixel, 5 * kPixel / 2);
+
+  f.noise = draws.between(0, 60);
+  return f;
+}
+
+void make_shapes(const Context& context, const ShapesOptions& options) {
+  require(options.train >= kBatches, "[shapes] {} training images, expected at least {}: one for each of the files data_batch_1.bin to data_batch_{}.bin",
+          options.train, kBatches, kBatches);
+  require(options.test >= 1, "[shapes] {} test images, expected at least 1", options.test);
+  const fs::path& directory = options.directory;
+  std::error_code error;
+  fs::create_directories(directory, error);
+  require(!error, "[shapes] the directory {} cannot be made: {}", directory.string(), error.message());
+  require(!fs::exists(directory / "data_batch_1.bin") || fs::exists(directory / "factors.csv"),
+          "[shapes] {} holds data_batch_1.bin but no factors.csv: another data set, which would be overwritten; name another directory", directory.string());
+
+  // NOTE: batches.meta.txt goes first and comes last, so that a set that was interrupted cannot be read as a whole one.
+  fs::remove(directory / "batches.meta.txt", error);
+  write_atomically(directory / "factors.csv", kColumns);
+  std::string rows = kColumns;
+  for (std::int64_t batch = 0; batch < kBatches; ++batch) {
+    const std::int64_t first = options.train * batch / kBatches, end = options.train * (batch + 1) / kBatches;
+    write_batch(context, options, fmt::format("data_batch_{}.bin", batch + 1), false, first, end - first, rows);
+  }
+  write_batch(context, options, "test_batch.bin", true, 0, options.test, rows);
+  write_atomically(directory / "factors.csv", rows);
+  write_atomically(directory / "batches.meta.txt", fmt::format("{}\n", fmt::join(kShapeNames, "\n")));
+}
+
+Dataset load_shapes(const fs::path& directory) {
+  const CifarFormat format{.dataset = "shapes", .label_kinds = {10}, .advice = "make the data set with `isda data make-shapes`"};
+  const fs::path folder = find_cifar_folder(format, directory, "shapes", "data_batch_1.bin");
+  Dataset dataset{.name = "shapes", .class_names = read_class_names(format, folder / "batches.meta.txt")};
+  require(std::equal(dataset.class_names.begin(), dataset.class_names.end(), kShapeNames.begin(), kShapeNames.end()),
+          "[shapes] the classes in {} are {}, expected {}: another data set in the same format, perhaps --dataset cifar10?",
+          (folder / "batches.meta.txt").string(), fmt::join(dataset.class_names, " "), fmt::join(kShapeNames, " "));
+  for (int batch = 1; batch <= kBatches; ++batch) read_cifar_records(format, folder / fmt::format("data_batch_{}.bin", batch), 0, dataset.train);
+  read_cifar_records(format, folder / "test_batch.bin", 0, dataset.test);
+  auto statistics = mean_and_deviation(dataset.train);
+  dataset.mean = std::move(statistics.mean);
+  dataset.deviation = std::move(statistics.deviation);
+  return dataset;
+}
+
+}  // namespace isda
