@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "training/recipe.h"
 
-#include <algorithm>
-
 #include "models/registry.h"
 
 namespace isda {
@@ -17,7 +15,7 @@ TrainConfig recipe_of(const std::string& model) {
 
 std::vector<std::int64_t> scaled_milestones(const std::vector<std::int64_t>& milestones, std::int64_t recipe_epochs, std::int64_t epochs) {
   std::vector<std::int64_t> result;
-  for (const auto milestone : milestones) result.push_back(std::max<std::int64_t>(1, (milestone * epochs + recipe_epochs / 2) / recipe_epochs));
+  for (const auto milestone : milestones) result.push_back(((milestone - 1) * epochs + recipe_epochs / 2) / recipe_epochs + 1);
   return result;
 }
 
