@@ -45,10 +45,16 @@ struct Node {
   bool has_run = false;
 };
 
+// Mean and biased variance (C) over all but the last axis; undefined where nobody computed them.
+struct ChannelStatistics {
+  Tensor mean, variance;
+};
+
 // A tensor's place in the computation: who made it, and its gradient so far. Leaves have no maker.
 struct History {
   std::shared_ptr<Node> maker;
   Tensor gradient;
+  ChannelStatistics statistics;  // what a convolution leaves for the batch normalisation behind it
 };
 
 // While one of these lives, the calling thread records nothing: evaluation, statistics, optimizers.

@@ -6,7 +6,7 @@
 
 namespace isda {
 
-BatchNorm::BatchNorm(std::int64_t channels, float momentum, float epsilon)
+BatchNorm::BatchNorm(std::int64_t channels, double momentum, double epsilon)
     : weight(add_parameter("weight", {channels}, Initial::constant(1))),
       bias(add_parameter("bias", {channels}, Initial::constant(0))),
       running_mean(add_buffer("running_mean", {channels}, 0)),
@@ -14,20 +14,43 @@ BatchNorm::BatchNorm(std::int64_t channels, float momentum, float epsilon)
       momentum_(momentum),
       epsilon_(epsilon) {}
 
+// In training the batch's, which the convolution that made x may have left with it; then the running ones follow.
+ChannelStatistics BatchNorm::statistics_of(const Tensor& x) const {
+  if (!is_training()) return {running_mean, running_variance};
+  ChannelStatistics batch = x.history() ? x.history()->statistics : ChannelStatistics();
+  if (!batch.mean) {
+    batch = {Tensor::like(bias), Tensor::like(bias)};
+    run(x.context(), kernels::BatchNormStatistics{.x = x, .mean = batch.mean, .variance = batch.variance});
+  }
+  run(x.context(), kernels::BatchNormRunning{.mean = batch.mean,
+                                             .variance = batch.variance,
+                                             .count = x.size() / x.extent(-1),
+                                             .momentum = momentum_,
+                                             .running_mean = running_mean,
+                                             .running_variance = running_variance});
+  return batch;
+}
+
+Normalized BatchNorm::relu_on_load(const Tensor& x) const {
+  const auto [mean, variance] = statistics_of(x);
+  const Tensor scale = Tensor::like(bias), shift = Tensor::like(bias);
+  run(x.context(),
+      kernels::BatchNormAffine{.mean = mean, .variance = variance, .weight = weight, .bias = bias, .epsilon = epsilon_, .scale = scale, .shift = shift});
+  return {.x = x,
+          .mean = mean,
+          .variance = variance,
+          .weight = weight,
+          .bias = bias,
+          .scale = scale,
+          .shift = shift,
+          .epsilon = epsilon_,
+          .is_training = is_training()};
+}
+
 Tensor BatchNorm::operator()(const Tensor& x, const BatchNormOptions& options) const {
   const Tensor& residual = options.residual;
-  Tensor mean = running_mean, variance = running_variance;
-  if (is_training()) {
-    mean = Tensor::like(bias);
-    variance = Tensor::like(bias);
-    run(x.context(), kernels::BatchNormStatistics{.x = x, .mean = mean, .variance = variance});
-    run(x.context(), kernels::BatchNormRunning{.mean = mean,
-                                               .variance = variance,
-                                               .count = x.size() / x.extent(-1),
-                                               .momentum = momentum_,
-                                               .running_mean = running_mean,
-                                               .running_variance = running_variance});
-  }
+  const auto [mean_of_x, variance_of_x] = statistics_of(x);
+  const Tensor mean = mean_of_x, variance = variance_of_x;
   const Tensor y = Tensor::like(x);
   run(x.context(), kernels::BatchNorm{.x = x,
                                       .mean = mean,

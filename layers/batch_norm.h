@@ -4,6 +4,7 @@
 // In training mean and variance are the batch's, and the running ones follow them; in evaluation they are the running ones.
 // kernels/batch_norm/batch_norm.h
 #pragma once
+#include "core/autograd.h"
 #include "core/module.h"
 
 namespace isda {
@@ -13,16 +14,31 @@ struct BatchNormOptions {
   bool relu = false;
 };
 
+// relu(batch_norm(x)) that nobody has computed yet: the convolution that takes it applies x*scale + shift and the ReLU as it loads x, and
+// its backward goes on through the normalisation. The normalised array is never written to memory.
+struct Normalized {
+  Tensor x;                   // (N,H,W,C)
+  Tensor mean, variance;      // (C), the ones normalised with
+  Tensor weight, bias;        // (C), parameters
+  Tensor scale, shift;        // (C), the whole normalisation as one multiply-add
+  double epsilon = 0;
+  bool is_training = false;   // else mean and variance are constants
+};
+
 class BatchNorm : public Module {
  public:
-  explicit BatchNorm(std::int64_t channels, float momentum = 0.1f, float epsilon = 1e-5f);
+  explicit BatchNorm(std::int64_t channels, double momentum = 0.1, double epsilon = 1e-5);
   Tensor operator()(const Tensor& x, const BatchNormOptions& options = {}) const;
+  // For a convolution that follows: conv2(bn1.relu_on_load(conv1(x))).
+  Normalized relu_on_load(const Tensor& x) const;
 
   const Tensor weight, bias;                    // (C), starting at 1 and 0
   const Tensor running_mean, running_variance;  // (C), on disk running_mean and running_var
 
  private:
-  float momentum_, epsilon_;
+  ChannelStatistics statistics_of(const Tensor& x) const;
+
+  double momentum_, epsilon_;
 };
 
 }  // namespace isda

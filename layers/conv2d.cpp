@@ -4,40 +4,110 @@
 #include <cmath>
 
 #include "core/autograd.h"
+#include "kernels/batch_norm/batch_norm.h"
 #include "kernels/conv2d/conv2d.h"
 
 namespace isda {
 
 namespace {
 
-std::int64_t output_extent(std::int64_t in, std::int64_t kernel, const Conv2dOptions& options) {
-  return (in + 2 * options.padding - kernel) / options.stride + 1;
+Tensor output_of(const Tensor& x, const Tensor& weight, const Conv2dOptions& options) {
+  const auto [N, H, W, C] = x.shape().extents<4>();
+  const auto [K, R, S, G] = weight.shape().extents<4>();
+  const auto extent = [&](std::int64_t in, std::int64_t kernel) { return (in + 2 * options.padding - kernel) / options.stride + 1; };
+  return Tensor({N, extent(H, R), extent(W, S), K}, x.type(), x.device());
+}
+
+// y (in memory already) from x: the forward pass of both kinds. Returns the statistics of y where gradients are recorded.
+ChannelStatistics forward(const Tensor& x, const kernels::Conv2dPrologue& prologue, const Tensor& weight, const Conv2dOptions& options, const Tensor& y) {
+  ChannelStatistics statistics;
+  if (needs_gradient(weight)) {
+    const Shape channels{weight.extent(0)};
+    statistics = {Tensor(channels, parameter_type(y.type()), y.device()), Tensor(channels, parameter_type(y.type()), y.device())};
+  }
+  run(x.context(), kernels::Conv2d{.x = x,
+                                   .weight = weight,
+                                   .y = y,
+                                   .stride = options.stride,
+                                   .padding = options.padding,
+                                   .groups = options.groups,
+                                   .prologue = prologue,
+                                   .epilogue = {.statistics = {.mean = statistics.mean, .variance = statistics.variance}}});
+  return statistics;
+}
+
+Tensor weight_gradient(const Tensor& x, const kernels::Conv2dPrologue& prologue, const Tensor& dy, const Tensor& weight, const Conv2dOptions& options) {
+  const Tensor dweight = Tensor::like(weight);
+  run(dy.context(), kernels::Conv2dBackwardWeights{.x = x,
+                                                   .dy = dy,
+                                                   .dweight = dweight,
+                                                   .stride = options.stride,
+                                                   .padding = options.padding,
+                                                   .groups = options.groups,
+                                                   .prologue = prologue});
+  return dweight;
+}
+
+Tensor data_gradient(const Tensor& dy, const Tensor& weight, const Tensor& x, const Conv2dOptions& options,
+                     const kernels::Conv2dBackwardDataEpilogue& epilogue) {
+  const Tensor dx = Tensor::like(x);
+  run(dy.context(), kernels::Conv2dBackwardData{.dy = dy,
+                                                .weight = weight,
+                                                .dx = dx,
+                                                .stride = options.stride,
+                                                .padding = options.padding,
+                                                .groups = options.groups,
+                                                .epilogue = epilogue});
+  return dx;
+}
+
+Tensor with_statistics(Tensor y, const ChannelStatistics& statistics) {
+  if (y.history()) y.history()->statistics = statistics;
+  return y;
 }
 
 }  // namespace
 
 Tensor conv2d(const Tensor& x, const Tensor& weight, const Conv2dOptions& options) {
-  const auto [N, H, W, C] = x.shape().extents<4>();
-  const auto [K, R, S, G] = weight.shape().extents<4>();
-  Tensor y({N, output_extent(H, R, options), output_extent(W, S, options), K}, x.type(), x.device());
-  run(x.context(), kernels::Conv2d{.x = x, .weight = weight, .y = y, .stride = options.stride, .padding = options.padding, .groups = options.groups});
+  const Tensor y = output_of(x, weight, options);
+  const ChannelStatistics statistics = forward(x, {}, weight, options, y);
 
-  return differentiable(y, {x, weight}, [x, weight, options, x_needs_gradient = needs_gradient(x)](const Tensor& dy, Pending& pending) {
-    const Tensor dweight = Tensor::like(weight);
-    run(dy.context(), kernels::Conv2dBackwardWeights{
-                          .x = x, .dy = dy, .dweight = dweight, .stride = options.stride, .padding = options.padding, .groups = options.groups});
+  const Tensor result = differentiable(y, {x, weight}, [x, weight, options, x_needs_gradient = needs_gradient(x)](const Tensor& dy, Pending& pending) {
+    const Tensor dweight = weight_gradient(x, {}, dy, weight, options);
     if (!x_needs_gradient) return Gradients{Tensor(), dweight};
-    const Tensor dx = Tensor::like(x);
-    const Tensor other = pending.take(0);
-    run(dy.context(), kernels::Conv2dBackwardData{.dy = dy,
-                                                  .weight = weight,
-                                                  .dx = dx,
-                                                  .stride = options.stride,
-                                                  .padding = options.padding,
-                                                  .groups = options.groups,
-                                                  .epilogue = {.residual = other}});
-    return Gradients{dx, dweight};
+    return Gradients{data_gradient(dy, weight, x, options, {.residual = pending.take(0)}), dweight};
   });
+  return with_statistics(result, statistics);
+}
+
+Tensor conv2d(const Normalized& x, const Tensor& weight, const Conv2dOptions& options) {
+  const Tensor y = output_of(x.x, weight, options);
+  const ChannelStatistics statistics = forward(x.x, {.scale = x.scale, .shift = x.shift, .relu = true}, weight, options, y);
+  if (!x.is_training) return y;
+
+  const Tensor result = differentiable(y, {x.x, x.weight, x.bias, weight}, [x, weight, options](const Tensor& dy) {
+    const Tensor dweight = weight_gradient(x.x, {.scale = x.scale, .shift = x.shift, .relu = true}, dy, weight, options);
+
+    // Through the convolution and the ReLU, with the two sums that the normalisation needs; then through it, in place.
+    const Tensor sum = Tensor::like(x.mean), sum_centred = Tensor::like(x.mean);
+    const Tensor dx = data_gradient(dy, weight, x.x, options,
+                                    {.mask = {.x = x.x, .scale = x.scale, .shift = x.shift},
+                                     .sums = {.x = x.x, .mean = x.mean, .sum = sum, .sum_centred = sum_centred}});
+    const Tensor dscale = Tensor::like(x.mean), dbias = Tensor::like(x.mean);
+    run(dy.context(), kernels::BatchNormBackward{.dy = dx,
+                                                 .x = x.x,
+                                                 .mean = x.mean,
+                                                 .variance = x.variance,
+                                                 .weight = x.weight,
+                                                 .sum_dz = sum,
+                                                 .sum_dz_x = sum_centred,
+                                                 .epsilon = x.epsilon,
+                                                 .dx = dx,
+                                                 .dweight = dscale,
+                                                 .dbias = dbias});
+    return Gradients{dx, dscale, dbias, dweight};
+  });
+  return with_statistics(result, statistics);
 }
 
 Conv2d::Conv2d(std::int64_t in, std::int64_t out, const Conv2dOptions& options)

@@ -7,7 +7,7 @@
 
 namespace isda {
 
-LossResult cross_entropy(const Tensor& logits, const Tensor& labels, float label_smoothing) {
+LossResult cross_entropy(const Tensor& logits, const Tensor& labels, double label_smoothing) {
   const Tensor loss({1}, parameter_type(logits.type()), logits.device());
   const Tensor dlogits = Tensor::like(logits);
   const Tensor correct({1}, DType::i32, logits.device());

@@ -6,15 +6,15 @@
 namespace isda {
 
 // logits (N,C), labels (N) i32. label_smoothing e spreads e of the target over all classes (Szegedy et al. 2016).
-LossResult cross_entropy(const Tensor& logits, const Tensor& labels, float label_smoothing = 0);
+LossResult cross_entropy(const Tensor& logits, const Tensor& labels, double label_smoothing = 0);
 
 class CrossEntropyLoss : public Loss {
  public:
-  explicit CrossEntropyLoss(float label_smoothing = 0) : label_smoothing_(label_smoothing) {}
+  explicit CrossEntropyLoss(double label_smoothing = 0) : label_smoothing_(label_smoothing) {}
   LossResult operator()(const Tensor& features, const Linear& classifier, const Tensor& labels) override;
 
  private:
-  float label_smoothing_;
+  double label_smoothing_;
 };
 
 }  // namespace isda

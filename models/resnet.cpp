@@ -18,8 +18,8 @@ BasicBlock::BasicBlock(std::int64_t in, std::int64_t out, int stride)
 
 Tensor BasicBlock::operator()(const Tensor& x) const {
   const Tensor shortcut = downsample_ ? downsample_->bn(downsample_->conv(x)) : x;
-  const Tensor y = bn1_(conv1_(x), {.relu = true});
-  return bn2_(conv2_(y), {.residual = shortcut, .relu = true});
+  const Tensor y = conv2_(bn1_.relu_on_load(conv1_(x)));
+  return bn2_(y, {.residual = shortcut, .relu = true});
 }
 
 CifarResNet::CifarResNet(int depth, std::int64_t classes)

@@ -25,8 +25,8 @@ void SgdOptimizer::step() {
   }
   run(learning_rate_.context(), kernels::Sgd{.tensors = tensors,
                                              .learning_rate = learning_rate_,
-                                             .momentum = static_cast<float>(options_.momentum),
-                                             .weight_decay = static_cast<float>(options_.weight_decay),
+                                             .momentum = options_.momentum,
+                                             .weight_decay = options_.weight_decay,
                                              .nesterov = options_.nesterov});
   for (const auto& parameter : parameters_) clear_gradient(parameter.tensor);
 }

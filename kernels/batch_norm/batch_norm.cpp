@@ -28,7 +28,7 @@ void check_per_channel(const char* name, const char* argument, const ConstView& 
   check_type(name, argument, view, parameter_type(x.type()));
 }
 
-void check_epsilon(const char* name, float epsilon) { require(epsilon > 0, "[{}] epsilon is {}, expected more than 0", name, epsilon); }
+void check_epsilon(const char* name, double epsilon) { require(epsilon > 0, "[{}] epsilon is {}, expected more than 0", name, epsilon); }
 
 double size_of(const ConstView& view) { return static_cast<double>(view.size()); }
 
@@ -46,6 +46,24 @@ void check(const BatchNormStatistics& op) {
 }
 
 Cost cost(const BatchNormStatistics& op) { return {.flop = 5 * size_of(op.x), .bytes = bytes_of(op.x, op.mean, op.variance)}; }
+
+void check(const BatchNormAffine& op) {
+  check_rank(op.name, "mean", op.mean, 1, "(C)");
+  check_epsilon(op.name, op.epsilon);
+  const auto check_like_mean = [&](const char* argument, const ConstView& view) {
+    check_shape(op.name, argument, view, op.mean.shape(), "the shape of mean");
+    check_type(op.name, argument, view, op.mean.type());
+  };
+  check_like_mean("variance", op.variance);
+  check_like_mean("weight", op.weight);
+  check_like_mean("bias", op.bias);
+  check_like_mean("scale", op.scale);
+  check_like_mean("shift", op.shift);
+}
+
+Cost cost(const BatchNormAffine& op) {
+  return {.flop = 5 * size_of(op.mean), .bytes = bytes_of(op.mean, op.variance, op.weight, op.bias, op.scale, op.shift)};
+}
 
 void check(const BatchNormRunning& op) {
   check_rank(op.name, "mean", op.mean, 1, "(C)");

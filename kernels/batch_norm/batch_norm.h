@@ -32,7 +32,7 @@ struct BatchNormRunning {
   static constexpr auto name = "batch_norm_running";
   ConstView mean, variance;             // (C), of the batch
   std::int64_t count = 0;               // M: how many values each channel's statistics were made of
-  float momentum = 0.1f;                // 0 to 1
+  double momentum = 0.1;                // 0 to 1
   View running_mean, running_variance;  // (C), updated
 };
 ISDA_OPERATION(BatchNormRunning);
@@ -45,10 +45,22 @@ struct BatchNorm {
   ConstView mean, variance, weight, bias;  // (C)
   ConstView residual = {};                 // as x, optional
   bool relu = false;
-  float epsilon = 1e-5f;
+  double epsilon = 1e-5;
   View y;  // as x, overwritten; may be x or residual
 };
 ISDA_OPERATION(BatchNorm);
+
+// The normalisation as one multiply-add by channel, for an operation that applies it to x on load (kernels/conv2d: prologue):
+//   scale[c] = weight[c] / sqrt(variance[c] + epsilon)      shift[c] = bias[c] - mean[c] * scale[c]      y = x*scale + shift
+// NOTE: x*scale + shift cancels where the mean is large against the deviation; BatchNorm itself takes x - mean first.
+//   FLOP 5 * C   bytes every argument once
+struct BatchNormAffine {
+  static constexpr auto name = "batch_norm_affine";
+  ConstView mean, variance, weight, bias;  // (C)
+  double epsilon = 1e-5;
+  View scale, shift;  // (C), overwritten
+};
+ISDA_OPERATION(BatchNormAffine);
 
 // The two sums over rows that the gradient needs. With ReLU, y is BatchNorm's output and dz = dy where y > 0, else 0; without, dz = dy.
 //   sum_dz[c] = sum of dz[m,c]     sum_dz_x[c] = sum of dz[m,c] * (x[m,c] - mean[c])     in an order that depends on the shape alone
@@ -72,7 +84,7 @@ struct BatchNormBackward {
   ConstView y = {};                  // as x; given exactly when BatchNorm applied its ReLU
   ConstView mean, variance, weight;  // (C), of BatchNorm
   ConstView sum_dz, sum_dz_x;        // (C), of BatchNormBackwardReduce
-  float epsilon = 1e-5f;
+  double epsilon = 1e-5;
   View dx;                        // as x, overwritten; may be dy
   View dresidual = {};            // as x, overwritten, optional; may be dy where dx is not
   View dweight = {}, dbias = {};  // (C), overwritten, optional

@@ -55,9 +55,9 @@ const Declare training{CaseOf<Sizes>{
           const View y = p.output("y", s.x);
           p.forward(BatchNormStatistics{.x = x, .mean = mean, .variance = variance});
           p.forward(BatchNormRunning{
-              .mean = mean, .variance = variance, .count = M, .momentum = 0.3f, .running_mean = running_mean, .running_variance = running_variance});
+              .mean = mean, .variance = variance, .count = M, .momentum = 0.3, .running_mean = running_mean, .running_variance = running_variance});
           p.forward(BatchNorm{
-              .x = x, .mean = mean, .variance = variance, .weight = weight, .bias = bias, .residual = residual, .relu = s.relu, .epsilon = 1e-3f, .y = y});
+              .x = x, .mean = mean, .variance = variance, .weight = weight, .bias = bias, .residual = residual, .relu = s.relu, .epsilon = 1e-3, .y = y});
 
           const ConstView dy = p.input("dy", s.x);
           const View sum_dz = p.parameter_output("sum_dz", {C});
@@ -76,7 +76,7 @@ const Declare training{CaseOf<Sizes>{
                                        .weight = weight,
                                        .sum_dz = sum_dz,
                                        .sum_dz_x = sum_dz_x,
-                                       .epsilon = 1e-3f,
+                                       .epsilon = 1e-3,
                                        .dx = dx,
                                        .dresidual = dresidual,
                                        .dweight = dweight,
@@ -119,6 +119,19 @@ const Declare evaluation{CaseOf<Sizes>{
           const ConstView residual = s.residual ? p.input("residual", s.x) : ConstView();
           const View y = p.output("y", s.x);
           p.forward(BatchNorm{.x = x, .mean = mean, .variance = variance, .weight = weight, .bias = bias, .residual = residual, .relu = s.relu, .y = y});
+        },
+    .tolerance = {.f32 = 1e-6},
+}};
+
+const Declare affine{CaseOf<Sizes>{
+    .name = "batch_norm_affine",
+    .shapes = {{{1}}, {{17}}, {{64}}},
+    .make =
+        [](Problem& p, const Sizes& s) {
+          const ConstView mean = p.parameter("mean", s.x), variance = p.parameter("variance", s.x, uniform(0, 2));
+          const ConstView weight = p.parameter("weight", s.x), bias = p.parameter("bias", s.x);
+          const View scale = p.parameter_output("scale", s.x), shift = p.parameter_output("shift", s.x);
+          p.forward(BatchNormAffine{.mean = mean, .variance = variance, .weight = weight, .bias = bias, .scale = scale, .shift = shift});
         },
     .tolerance = {.f32 = 1e-6},
 }};

@@ -18,7 +18,7 @@ constexpr std::int64_t kRangeElements = 16 * 1024;  // of x, in a range of rows
 
 std::int64_t rows_per_range(std::int64_t channels) { return std::max<std::int64_t>(kRangeElements / channels, 1); }
 
-double inverse_deviation(float variance, float epsilon) { return 1 / std::sqrt(static_cast<double>(variance) + static_cast<double>(epsilon)); }
+double inverse_deviation(float variance, double epsilon) { return 1 / std::sqrt(static_cast<double>(variance) + epsilon); }
 
 // y = (x - mean) * scale + bias [+ residual] [, below 0 made 0] for the rows [begin, end).
 template <bool has_residual, bool has_relu>
@@ -53,6 +53,16 @@ void differentiate(const float* dy, const float* x, const float* y, const float*
 }
 
 }  // namespace
+
+void run(Cpu, const Context&, const BatchNormAffine& op) {
+  check_cpu(op.name, op.mean);
+  const float *mean = op.mean.as<float>(), *variance = op.variance.as<float>(), *weight = op.weight.as<float>(), *bias = op.bias.as<float>();
+  float *scale = op.scale.as<float>(), *shift = op.shift.as<float>();
+  for (std::int64_t c = 0; c < op.mean.size(); ++c) {
+    scale[c] = static_cast<float>(static_cast<double>(weight[c]) * inverse_deviation(variance[c], op.epsilon));
+    shift[c] = bias[c] - mean[c] * scale[c];
+  }
+}
 
 void run(Cpu, const Context& context, const BatchNorm& op) {
   check_cpu(op.name, op.x);

@@ -153,7 +153,7 @@ void run(Cpu, const Context& context, const BatchNormStatistics& op) {
 
 void run(Cpu, const Context&, const BatchNormRunning& op) {
   check_cpu(op.name, op.mean);
-  const float momentum = op.momentum, rest = 1 - op.momentum;
+  const float momentum = static_cast<float>(op.momentum), rest = 1 - op.momentum;
   const float unbias = op.count > 1 ? static_cast<float>(static_cast<double>(op.count) / static_cast<double>(op.count - 1)) : 0.0f;
   const float *mean = op.mean.as<float>(), *variance = op.variance.as<float>();
   float *running_mean = op.running_mean.as<float>(), *running_variance = op.running_variance.as<float>();

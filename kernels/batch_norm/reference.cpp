@@ -12,7 +12,7 @@ namespace {
 std::int64_t channels_of(const ConstView& x) { return x.extent(-1); }
 std::int64_t rows_of(const ConstView& x) { return x.size() / x.extent(-1); }
 
-double inverse_deviation(double variance, float epsilon) { return 1 / std::sqrt(variance + static_cast<double>(epsilon)); }
+double inverse_deviation(double variance, double epsilon) { return 1 / std::sqrt(variance + epsilon); }
 
 // dy where the ReLU let pass, else 0; without a ReLU, dy.
 double dz_at(const ConstView& dy, const ConstView& y, std::int64_t i) { return !y || y.at_offset(i) > 0 ? dy.at_offset(i) : 0; }
@@ -32,12 +32,20 @@ void run(Reference, const Context&, const BatchNormStatistics& op) {
 }
 
 void run(Reference, const Context&, const BatchNormRunning& op) {
-  const double count = static_cast<double>(op.count), momentum = static_cast<double>(op.momentum);
+  const double count = static_cast<double>(op.count), momentum = op.momentum;
   for (std::int64_t c = 0; c < op.mean.size(); ++c) {
     op.running_mean.set((1 - momentum) * op.running_mean.at(c) + momentum * op.mean.at(c), c);
     if (op.count == 1) continue;
     const double unbiased = op.variance.at(c) * count / (count - 1);
     op.running_variance.set((1 - momentum) * op.running_variance.at(c) + momentum * unbiased, c);
+  }
+}
+
+void run(Reference, const Context&, const BatchNormAffine& op) {
+  for (std::int64_t c = 0; c < op.mean.size(); ++c) {
+    const double scale = op.weight.at(c) * inverse_deviation(op.variance.at(c), op.epsilon);
+    op.scale.set(scale, c);
+    op.shift.set(op.bias.at(c) - op.mean.at(c) * scale, c);
   }
 }
 

@@ -8,13 +8,13 @@ namespace {
 
 struct Sizes {
   std::vector<Shape> tensors;
-  float momentum = 0.9f;
+  double momentum = 0.9;
   bool nesterov = true;
 };
 
 const Declare sgd{CaseOf<Sizes>{
     .name = "sgd",
-    .shapes = {{{{1}}}, {{{3, 3}, {7}}, 0.9f, false}, {{{5}, {2, 3}}, 0.0f, false}, {{{16, 3, 3, 3}, {16}, {200, 100}, {1}}}},
+    .shapes = {{{{1}}}, {{{3, 3}, {7}}, 0.9, false}, {{{5}, {2, 3}}, 0.0, false}, {{{16, 3, 3, 3}, {16}, {200, 100}, {1}}}},
     .bench_shapes = {{{{16, 3, 3, 3}, {64, 3, 3, 64}, {512, 512}}}},
     .make =
         [](Problem& p, const Sizes& s) {
@@ -27,7 +27,7 @@ const Declare sgd{CaseOf<Sizes>{
             tensors->push_back({parameter, gradient, momentum});
           }
           const ConstView rate = p.parameter("learning_rate", {1}, constant(0.1));
-          const Sgd step{.tensors = *tensors, .learning_rate = rate, .momentum = s.momentum, .weight_decay = 0.01f, .nesterov = s.nesterov};
+          const Sgd step{.tensors = *tensors, .learning_rate = rate, .momentum = s.momentum, .weight_decay = 0.01, .nesterov = s.nesterov};
           p.forward(step, tensors);
           p.forward(step, tensors);
         },

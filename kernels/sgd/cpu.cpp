@@ -21,7 +21,8 @@ void update(const Sgd& op, const Range& range) {
   float* parameter = range.tensor->parameter.as<float>();
   const float* gradient = range.tensor->gradient.as<float>();
   float* buffer = range.tensor->momentum.as<float>();
-  const float learning_rate = op.learning_rate.as<float>()[0], momentum = op.momentum, weight_decay = op.weight_decay;
+  const float learning_rate = op.learning_rate.as<float>()[0];
+  const auto momentum = static_cast<float>(op.momentum), weight_decay = static_cast<float>(op.weight_decay);
   if (momentum == 0) {
     for (std::int64_t i = range.begin; i < range.end; ++i) parameter[i] -= learning_rate * (gradient[i] + weight_decay * parameter[i]);
     return;

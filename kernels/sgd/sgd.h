@@ -23,8 +23,8 @@ struct Sgd {
   static constexpr auto name = "sgd";
   std::span<const SgdTensor> tensors;  // NOTE: not owned; must live until run() returns
   ConstView learning_rate;             // (1), the parameters' type; in device memory, since it changes between replays
-  float momentum = 0;
-  float weight_decay = 0;
+  double momentum = 0;
+  double weight_decay = 0;
   bool nesterov = false;  // needs a momentum
 };
 ISDA_OPERATION(Sgd);

@@ -19,7 +19,7 @@ struct SoftmaxCrossEntropy {
   static constexpr auto name = "softmax_cross_entropy";
   ConstView logits;           // (N,C)
   ConstView labels;           // (N) i32, in [0,C)
-  float label_smoothing = 0;  // in [0,1)
+  double label_smoothing = 0; // in [0,1)
   View loss;                  // (1), the mean over the batch
   View losses;                // (N), optional: the loss of each sample
   View dlogits;               // (N,C), optional: the gradient of the mean loss
