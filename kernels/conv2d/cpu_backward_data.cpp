@@ -7,9 +7,11 @@
 #include <algorithm>
 
 #include "kernels/common/check.h"
+#include "kernels/common/grid.h"
 #include "kernels/common/parallel.h"
 #include "kernels/conv2d/conv2d.h"
 #include "kernels/conv2d/correlation.h"
+#include "kernels/conv2d/winograd.h"
 
 namespace isda::kernels {
 
@@ -27,24 +29,53 @@ std::span<const Axis> lattices_of(Scratch& scratch, std::int64_t taps, const Con
   return {axes, static_cast<std::size_t>(op.stride)};
 }
 
-// [group][lattice e,f][panel of input channels][tap i][tap j][output channel][lane]
-void pack_weights(const Context& context, const Conv2dBackwardData& op, const Correlation& job, float* packed) {
+// One panel of input channels from `first`, of which `valid` exist, on one lattice: [tap i][tap j][output channel][lane].
+struct Panel {
+  std::int64_t group, e, f, first, valid, lanes;
+};
+void pack_panel(const Conv2dBackwardData& op, const Correlation& job, const Panel& panel, float* packed) {
   const auto [K, R, S, Cg] = op.weight.extents<4>();
-  const std::int64_t width = 2 * microkernels().lanes, panels = (Cg + width - 1) / width, stride = op.stride, Kg = K / op.groups;
-  parallel_for(context, op.groups * stride * stride * panels, [&, rows = R, columns = S, channels = Cg](std::int64_t index) {
-    const std::int64_t panel = index % panels, f = index / panels % stride, e = index / panels / stride % stride, group = index / panels / stride / stride;
-    const Axis &row = job.row_lattices[static_cast<std::size_t>(e)], &column = job.column_lattices[static_cast<std::size_t>(f)];
-    const std::int64_t first = panel * width, valid = std::min(width, channels - first), lanes = std::min(width, padded_channels(channels) - first);
-    float* to = packed + weights_of(job, group, static_cast<std::size_t>(e), static_cast<std::size_t>(f)) + first * row.taps * column.taps * Kg;
-    for (std::int64_t i = 0; i < row.taps; ++i) {
-      for (std::int64_t j = 0; j < column.taps; ++j) {
-        const std::int64_t r = e + stride * (row.taps - 1 - i), s = f + stride * (column.taps - 1 - j);
-        for (std::int64_t k = group * Kg; k < (group + 1) * Kg; ++k, to += lanes) {
-          std::copy_n(op.weight.as<float>() + ((k * rows + r) * columns + s) * channels + first, valid, to);
-          std::fill_n(to + valid, lanes - valid, 0.0f);
-        }
-      }
+  const std::int64_t row_taps = job.row_lattices[static_cast<std::size_t>(panel.e)].taps, column_taps = job.column_lattices[static_cast<std::size_t>(panel.f)].taps;
+  const std::int64_t outputs = K / op.groups;
+  float* to = packed + weights_of(job, panel.group, static_cast<std::size_t>(panel.e), static_cast<std::size_t>(panel.f)) +
+              panel.first * row_taps * column_taps * outputs;
+  for (const auto [i, j, k] : grid(row_taps, column_taps, outputs)) {
+    const std::int64_t r = panel.e + op.stride * (row_taps - 1 - i), s = panel.f + op.stride * (column_taps - 1 - j);
+    std::copy_n(op.weight.as<float>() + (((panel.group * outputs + k) * R + r) * S + s) * Cg + panel.first, panel.valid, to);
+    std::fill_n(to + panel.valid, panel.lanes - panel.valid, 0.0f);
+    to += panel.lanes;
+  }
+}
+
+// The same for the Winograd way: [point][output channel][lane].
+void pack_winograd_panel(const Conv2dBackwardData& op, const Correlation& job, const Panel& panel, float* packed) {
+  const auto [K, R, S, Cg] = op.weight.extents<4>();
+  const std::int64_t outputs = K / op.groups;
+  float* to = packed + weights_of(job, panel.group, 0, 0) + panel.first * kWinogradPoints * outputs;
+  for (std::int64_t k = 0; k < outputs; ++k) {
+    const float* from = op.weight.as<float>() + (panel.group * outputs + k) * R * S * Cg + panel.first;
+    float kernels[9 * kMostPanelLanes];
+    for (std::int64_t tap = 0; tap < 9; ++tap) {
+      std::copy_n(from + (8 - tap) * Cg, panel.valid, kernels + tap * panel.lanes);
+      std::fill_n(kernels + tap * panel.lanes + panel.valid, panel.lanes - panel.valid, 0.0f);
     }
+    winograd_weights(kernels, panel.lanes, to + k * panel.lanes, outputs * panel.lanes);
+  }
+}
+
+void pack_weights(const Context& context, const Conv2dBackwardData& op, const Correlation& job, float* packed) {
+  const std::int64_t channels = job.group_out_channels(), width = 2 * microkernels().lanes, panels = (channels + width - 1) / width;
+  const std::int64_t stride = op.stride;
+  parallel_for(context, op.groups * stride * stride * panels, [&](std::int64_t index) {
+    const std::int64_t first = index % panels * width;
+    const Panel panel = {.group = index / panels / stride / stride,
+                         .e = index / panels / stride % stride,
+                         .f = index / panels % stride,
+                         .first = first,
+                         .valid = std::min(width, channels - first),
+                         .lanes = std::min(width, padded_channels(channels) - first)};
+    if (job.is_winograd) pack_winograd_panel(op, job, panel, packed);
+    else pack_panel(op, job, panel, packed);
   });
 }
 
@@ -78,6 +109,13 @@ void run(Cpu, const Context& context, const Conv2dBackwardData& op) {
       .out_channels = C,
       .row_lattices = lattices_of(scratch, R, op),
       .column_lattices = lattices_of(scratch, S, op),
+      .is_winograd = winograd_suits({.taps_rows = R,
+                                     .taps_columns = S,
+                                     .stride = op.stride,
+                                     .out_rows = H,
+                                     .out_columns = W,
+                                     .source_channels = K / op.groups,
+                                     .out_channels = Cg}),
       .weights = nullptr,
       .finish = {},
       .partials = nullptr,

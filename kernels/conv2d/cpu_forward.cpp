@@ -8,6 +8,7 @@
 #include "kernels/common/parallel.h"
 #include "kernels/conv2d/conv2d.h"
 #include "kernels/conv2d/correlation.h"
+#include "kernels/conv2d/winograd.h"
 
 namespace isda::kernels {
 
@@ -15,14 +16,25 @@ namespace {
 
 using namespace conv2d;
 
-void pack_weights(const Context& context, const Conv2d& op, float* packed) {
+void pack_weights(const Context& context, const Conv2d& op, const Correlation& job, float* packed) {
   const auto [K, R, S, Cg] = op.weight.extents<4>();
   const std::int64_t Kg = K / op.groups, run = R * S * Cg, width = 2 * microkernels().lanes;
   const std::int64_t panels = (Kg + width - 1) / width;
-  parallel_for(context, op.groups * panels, [&, taps = run, outputs = Kg](std::int64_t index) {
+  parallel_for(context, op.groups * panels, [&, taps = run, outputs = Kg, channels = Cg](std::int64_t index) {
     const std::int64_t group = index / panels, first = index % panels * width;
     const std::int64_t valid = std::min(width, outputs - first), lanes = std::min(width, padded_channels(outputs) - first);
     const float* from = op.weight.as<float>() + (group * outputs + first) * taps;
+    if (job.is_winograd) {
+      float* to = packed + (group * padded_channels(outputs) + first) * kWinogradPoints * channels;
+      for (std::int64_t c = 0; c < channels; ++c) {
+        float kernels[9 * kMostPanelLanes];
+        for (std::int64_t tap = 0; tap < 9; ++tap) {
+          for (std::int64_t lane = 0; lane < lanes; ++lane) kernels[tap * lanes + lane] = lane < valid ? from[lane * taps + tap * channels + c] : 0.0f;
+        }
+        winograd_weights(kernels, lanes, to + c * lanes, channels * lanes);
+      }
+      return;
+    }
     float* to = packed + (group * padded_channels(outputs) + first) * taps;
     for (std::int64_t tap = 0; tap < taps; ++tap) {
       for (std::int64_t lane = 0; lane < lanes; ++lane) to[tap * lanes + lane] = lane < valid ? from[lane * taps + tap] : 0.0f;
@@ -62,6 +74,13 @@ void run(Cpu, const Context& context, const Conv2d& op) {
       .out_channels = K,
       .row_lattices = {&rows, 1},
       .column_lattices = {&columns, 1},
+      .is_winograd = winograd_suits({.taps_rows = R,
+                                     .taps_columns = S,
+                                     .stride = op.stride,
+                                     .out_rows = op.y.extent(1),
+                                     .out_columns = op.y.extent(2),
+                                     .source_channels = Cg,
+                                     .out_channels = K / op.groups}),
       .weights = nullptr,
       .finish = {},
       .partials = nullptr,
@@ -75,7 +94,7 @@ void run(Cpu, const Context& context, const Conv2d& op) {
 
   Scratch scratch = context.scratch();
   float* weights = scratch.take<float>(packed_weights(job));
-  pack_weights(context, op, weights);
+  pack_weights(context, op, job, weights);
   job.weights = weights;
   const Blocks blocks = blocks_of(job);
   if (op.epilogue.statistics.mean) job.partials = scratch.take<float>(N * blocks.count() * 2 * K);

@@ -83,6 +83,26 @@ struct AccumulateWeights {
   Ahead ahead[3];   // for every quad
 };
 
+// The transforms of winograd.h. points[16][tile][channel], point_step floats apart, from 4x4 inputs: B' d B.
+struct WinogradInput {
+  const float* source;
+  const std::ptrdiff_t* offsets;  // one per tile
+  int tiles;
+  std::ptrdiff_t pitch, channels;  // channels: whole vectors; pixels lie `channels` apart
+  float* points;
+  std::ptrdiff_t point_step;
+};
+
+// pixels[slots[tile][corner]] = A' m A of points[16][tile][vectors*lanes].
+struct WinogradOutput {
+  const float* points;
+  std::ptrdiff_t point_step;
+  int tiles;
+  int vectors;
+  const int (*slots)[4];
+  float* pixels;  // [slot][vectors*lanes]
+};
+
 struct Microkernels {
   const char* name;
   int lanes;
@@ -91,7 +111,11 @@ struct Microkernels {
   void (*pack_row)(const PackRow&);
   void (*pack_quads)(const PackRow&);
   void (*accumulate_weights)(const AccumulateWeights&);
+  void (*winograd_input)(const WinogradInput&);
+  void (*winograd_output)(const WinogradOutput&);
 };
+
+constexpr int kMostPanelLanes = 32;  // two vectors of the widest table
 
 extern const Microkernels kBaseline;
 #if defined(ISDA_HAS_X86_KERNELS)

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+// The Winograd way to compute a unit of a correlation, 24 tiles of 2x2 pixels at a time:
+//   1. B' d B of each tile, all channels:            [16 points][tile][channel]
+//   2. for each panel of outputs and each point a product over the channels:   [16 points][tile][lane]
+//   3. A' m A of each tile, to the pixels of a tile of the epilogue.
+// The points lie 16 floats further apart than they are long: at distances of 4 KB they would fight for the same lines of L1.
+#include "kernels/conv2d/winograd.h"
+
+#include <algorithm>
+
+#include "kernels/conv2d/unit.h"
+
+namespace isda::kernels::conv2d {
+
+namespace {
+
+constexpr int kTiles = 24;  // four register tiles of 6
+constexpr int kPixels = 4 * kTiles;
+constexpr std::int64_t kGap = 16;
+constexpr std::int64_t kMostProducts = 128 * 128;  // channels x outputs whose transformed weights, 1 MB, are still near
+
+// Up to 24 tiles of a block.
+struct Tiles {
+  int count = 0, pixels = 0;
+  std::int64_t rows_needed = 0;                    // of the window
+  std::ptrdiff_t sources[kTiles];                  // of the first input in the window
+  int slots[kTiles][4];                            // the place of each corner among the pixels; kPixels for one outside the block
+  std::ptrdiff_t outs[kPixels];                    // the place of each pixel in an image of the output
+  std::ptrdiff_t corner_outs[4][kTiles];           // the same by corner, for fetching
+};
+
+// Takes the next tiles of a block in the order of rows.
+class Tiling {
+ public:
+  explicit Tiling(const Unit& unit) : unit_(unit), block_(unit.block()) {}
+
+  bool is_done() const { return row_ >= block_.rows.extent(); }
+
+  void take(Tiles& tiles) {
+    const std::int64_t channels = unit_.job().source.group_channels(), columns = block_.columns.extent();
+    tiles.count = tiles.pixels = 0;
+    while (tiles.count < kTiles && !is_done()) {
+      // Tiles of one row, their upper pixels first, so that the output is written in order.
+      const int begin = tiles.count;
+      for (; tiles.count < kTiles && column_ < columns; ++tiles.count, column_ += 2) {
+        tiles.sources[tiles.count] = row_ * unit_.pitch() + column_ * channels;
+        columns_[tiles.count] = column_;
+      }
+      add_row(tiles, begin, 0);
+      add_row(tiles, begin, 1);
+      tiles.rows_needed = row_ + 4;
+      if (column_ >= columns) column_ = 0, row_ += 2;
+    }
+  }
+
+ private:
+  // The upper or lower pixels of the tiles from `begin`.
+  void add_row(Tiles& tiles, int begin, int lower) {
+    const Correlation& job = unit_.job();
+    for (int tile = begin; tile < tiles.count; ++tile) {
+      for (int right = 0; right < 2; ++right) {
+        const std::int64_t row = row_ + lower, column = columns_[tile] + right;
+        const int corner = 2 * lower + right;
+        const bool is_inside = row < block_.rows.extent() && column < block_.columns.extent();
+        tiles.slots[tile][corner] = is_inside ? tiles.pixels : kPixels;
+        const std::ptrdiff_t out = ((block_.rows.begin + row) * job.out_columns + block_.columns.begin + column) * job.out_channels;
+        tiles.corner_outs[corner][tile] = is_inside ? out : tiles.corner_outs[0][tile];
+        if (is_inside) tiles.outs[tiles.pixels++] = out;
+      }
+    }
+  }
+
+  const Unit& unit_;
+  const Blocks::Range& block_;
+  std::int64_t row_ = 0, column_ = 0;  // of the next tile, in the block
+  std::int64_t columns_[kTiles];
+};
+
+// The distance of two points before and after the products.
+std::int64_t source_step(const Correlation& job) { return kTiles * job.source.group_channels() + kGap; }
+std::int64_t product_step(std::int64_t lanes) { return kTiles * 2 * lanes + kGap; }
+
+}  // namespace
+
+bool winograd_suits(const WinogradShape& shape) {
+  return shape.taps_rows == 3 && shape.taps_columns == 3 && shape.stride == 1 && shape.out_rows > 1 && shape.out_columns > 1 &&
+         shape.source_channels % microkernels().lanes == 0 && shape.source_channels >= 16 && shape.out_channels >= 16 &&
+         shape.source_channels * shape.out_channels <= kMostProducts;
+}
+
+void winograd_weights(const float* taps, std::int64_t lanes, float* points, std::int64_t point_step) {
+  for (std::int64_t lane = 0; lane < lanes; ++lane) {
+    float rows[4][3];  // G g
+    for (int j = 0; j < 3; ++j) {
+      const float a = taps[j * lanes + lane], b = taps[(3 + j) * lanes + lane], c = taps[(6 + j) * lanes + lane];
+      rows[0][j] = a;
+      rows[1][j] = 0.5f * (a + b + c);
+      rows[2][j] = 0.5f * (a - b + c);
+      rows[3][j] = c;
+    }
+    for (int i = 0; i < 4; ++i) {
+      const auto [a, b, c] = rows[i];
+      points[(4 * i + 0) * point_step + lane] = a;
+      points[(4 * i + 1) * point_step + lane] = 0.5f * (a + b + c);
+      points[(4 * i + 2) * point_step + lane] = 0.5f * (a - b + c);
+      points[(4 * i + 3) * point_step + lane] = c;
+    }
+  }
+}
+
+void winograd_taps(const float* points, std::int64_t point_step, std::int64_t lanes, float* taps) {
+  for (std::int64_t lane = 0; lane < lanes; ++lane) {
+    float rows[3][4];  // G' m
+    for (int j = 0; j < 4; ++j) {
+      const float a = points[j * point_step + lane], b = points[(4 + j) * point_step + lane];
+      const float c = points[(8 + j) * point_step + lane], d = points[(12 + j) * point_step + lane];
+      rows[0][j] = a + 0.5f * (b + c);
+      rows[1][j] = 0.5f * (b - c);
+      rows[2][j] = 0.5f * (b + c) + d;
+    }
+    for (int i = 0; i < 3; ++i) {
+      const auto [a, b, c, d] = rows[i];
+      taps[(3 * i + 0) * lanes + lane] += a + 0.5f * (b + c);
+      taps[(3 * i + 1) * lanes + lane] += 0.5f * (b - c);
+      taps[(3 * i + 2) * lanes + lane] += 0.5f * (b + c) + d;
+    }
+  }
+}
+
+std::int64_t winograd_floats(const Correlation& job) {
+  const std::int64_t lanes = microkernels().lanes;
+  return kWinogradPoints * (source_step(job) + product_step(lanes)) + (kPixels + 1) * 2 * lanes;
+}
+
+void correlate_winograd(Unit& unit, float* memory) {
+  const Correlation& job = unit.job();
+  const std::int64_t channels = job.source.group_channels(), lanes = unit.kernels().lanes;
+  float* const sources = memory;
+  float* const products = sources + kWinogradPoints * source_step(job);
+  float* const pixels = products + kWinogradPoints * product_step(lanes);
+  std::ptrdiff_t offsets[kTiles];
+  for (int tile = 0; tile < kTiles; ++tile) offsets[tile] = tile * channels;
+
+  Tiles tiles;
+  for (Tiling tiling(unit); !tiling.is_done();) {
+    tiling.take(tiles);
+    unit.pack_until(tiles.rows_needed);
+    unit.kernels().winograd_input({.source = unit.window(),
+                                   .offsets = tiles.sources,
+                                   .tiles = tiles.count,
+                                   .pitch = unit.pitch(),
+                                   .channels = channels,
+                                   .points = sources,
+                                   .point_step = source_step(job)});
+    Correlate correlate = {};
+    correlate.offsets = offsets;
+    correlate.pixels = tiles.count;
+    correlate.rows = 1;
+    correlate.run = channels;
+    correlate.weights = job.weights + weights_of(job, unit.group(), 0, 0);
+    const std::int64_t steps = (tiles.count + 5) / 6;
+    unit.look_ahead(tiles.pixels, kWinogradPoints * steps, correlate.ahead);
+    for (std::int64_t first = 0; first < job.group_out_channels(); first += 2 * lanes) {
+      const Finish finish = unit.finish_of(pixels, tiles.pixels, tiles.outs, first);
+      correlate.vectors = static_cast<int>(finish.step / lanes);
+      for (int point = 0; point < kWinogradPoints; ++point) {
+        correlate.source = sources + point * source_step(job);
+        correlate.tile = products + point * product_step(lanes);
+        if (point < 4) unit.touch(finish, correlate), correlate.touched_offsets = tiles.corner_outs[point];
+        else std::fill_n(correlate.touched, 4, nullptr);
+        unit.kernels().correlate(correlate);
+        correlate.weights += channels * finish.step;
+        for (Ahead& ahead : correlate.ahead) {
+          if (ahead.from) ahead.from += ahead.lines * steps * 16;
+        }
+      }
+      correlate.ahead[0] = correlate.ahead[1] = {};
+      unit.kernels().winograd_output({.points = products,
+                                      .point_step = product_step(lanes),
+                                      .tiles = tiles.count,
+                                      .vectors = correlate.vectors,
+                                      .slots = tiles.slots,
+                                      .pixels = pixels});
+      unit.kernels().finish(finish);
+    }
+    unit.pixels_done(tiles.pixels);
+  }
+}
+
+}  // namespace isda::kernels::conv2d
