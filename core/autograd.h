@@ -46,7 +46,7 @@ struct Node {
 };
 
 // Mean and biased variance (C) over all but the last axis; undefined where nobody computed them.
-struct ChannelStatistics {
+struct BatchStatistics {
   Tensor mean, variance;
 };
 
@@ -54,7 +54,7 @@ struct ChannelStatistics {
 struct History {
   std::shared_ptr<Node> maker;
   Tensor gradient;
-  ChannelStatistics statistics;  // what a convolution leaves for the batch normalisation behind it
+  BatchStatistics statistics;  // what a convolution leaves for the batch normalisation behind it
 };
 
 // While one of these lives, the calling thread records nothing: evaluation, statistics, optimizers.

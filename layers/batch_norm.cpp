@@ -15,9 +15,9 @@ BatchNorm::BatchNorm(std::int64_t channels, double momentum, double epsilon)
       epsilon_(epsilon) {}
 
 // In training the batch's, which the convolution that made x may have left with it; then the running ones follow.
-ChannelStatistics BatchNorm::statistics_of(const Tensor& x) const {
+BatchStatistics BatchNorm::statistics_of(const Tensor& x) const {
   if (!is_training()) return {running_mean, running_variance};
-  ChannelStatistics batch = x.history() ? x.history()->statistics : ChannelStatistics();
+  BatchStatistics batch = x.history() ? x.history()->statistics : BatchStatistics();
   if (!batch.mean) {
     batch = {Tensor::like(bias), Tensor::like(bias)};
     run(x.context(), kernels::BatchNormStatistics{.x = x, .mean = batch.mean, .variance = batch.variance});

@@ -36,7 +36,7 @@ class BatchNorm : public Module {
   const Tensor running_mean, running_variance;  // (C), on disk running_mean and running_var
 
  private:
-  ChannelStatistics statistics_of(const Tensor& x) const;
+  BatchStatistics statistics_of(const Tensor& x) const;
 
   double momentum_, epsilon_;
 };

@@ -19,8 +19,8 @@ Tensor output_of(const Tensor& x, const Tensor& weight, const Conv2dOptions& opt
 }
 
 // y (in memory already) from x: the forward pass of both kinds. Returns the statistics of y where gradients are recorded.
-ChannelStatistics forward(const Tensor& x, const kernels::Conv2dPrologue& prologue, const Tensor& weight, const Conv2dOptions& options, const Tensor& y) {
-  ChannelStatistics statistics;
+BatchStatistics forward(const Tensor& x, const kernels::Conv2dPrologue& prologue, const Tensor& weight, const Conv2dOptions& options, const Tensor& y) {
+  BatchStatistics statistics;
   if (needs_gradient(weight)) {
     const Shape channels{weight.extent(0)};
     statistics = {Tensor(channels, parameter_type(y.type()), y.device()), Tensor(channels, parameter_type(y.type()), y.device())};
@@ -61,7 +61,7 @@ Tensor data_gradient(const Tensor& dy, const Tensor& weight, const Tensor& x, co
   return dx;
 }
 
-Tensor with_statistics(Tensor y, const ChannelStatistics& statistics) {
+Tensor with_statistics(Tensor y, const BatchStatistics& statistics) {
   if (y.history()) y.history()->statistics = statistics;
   return y;
 }
@@ -70,7 +70,7 @@ Tensor with_statistics(Tensor y, const ChannelStatistics& statistics) {
 
 Tensor conv2d(const Tensor& x, const Tensor& weight, const Conv2dOptions& options) {
   const Tensor y = output_of(x, weight, options);
-  const ChannelStatistics statistics = forward(x, {}, weight, options, y);
+  const BatchStatistics statistics = forward(x, {}, weight, options, y);
 
   const Tensor result = differentiable(y, {x, weight}, [x, weight, options, x_needs_gradient = needs_gradient(x)](const Tensor& dy, Pending& pending) {
     const Tensor dweight = weight_gradient(x, {}, dy, weight, options);
@@ -82,7 +82,7 @@ Tensor conv2d(const Tensor& x, const Tensor& weight, const Conv2dOptions& option
 
 Tensor conv2d(const Normalized& x, const Tensor& weight, const Conv2dOptions& options) {
   const Tensor y = output_of(x.x, weight, options);
-  const ChannelStatistics statistics = forward(x.x, {.scale = x.scale, .shift = x.shift, .relu = true}, weight, options, y);
+  const BatchStatistics statistics = forward(x.x, {.scale = x.scale, .shift = x.shift, .relu = true}, weight, options, y);
   if (!x.is_training) return y;
 
   const Tensor result = differentiable(y, {x.x, x.weight, x.bias, weight}, [x, weight, options](const Tensor& dy) {
