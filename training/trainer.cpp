@@ -32,7 +32,7 @@ Placement placement_of(const TrainConfig& config, Device device) {
 }
 
 std::unique_ptr<Loss> make_loss(const TrainConfig& config, const Network& network) {
-  if (config.loss == "ce") return std::make_unique<CrossEntropyLoss>(static_cast<float>(config.label_smoothing));
+  if (config.loss == "ce") return std::make_unique<CrossEntropyLoss>(config.label_smoothing);
   const Covariance covariance = config.covariance == "full" ? Covariance::full : Covariance::diagonal;
   return std::make_unique<IsdaLoss>(network.classes(), network.feature_width(), config.lambda_0, covariance);
 }

@@ -7,14 +7,14 @@ namespace {
 
 struct Sizes {
   std::int64_t N, C;
-  float label_smoothing = 0;
+  double label_smoothing = 0;
   double offset = 0;  // the mean of the logits: what is not subtracted first overflows
   bool is_loss_only = false;
 };
 
 const Declare softmax_cross_entropy{CaseOf<Sizes>{
     .name = "softmax_cross_entropy",
-    .shapes = {{1, 1}, {1, 2}, {7, 3}, {5, 10, 0.1f}, {33, 17, 0.0f, 200}, {3, 10, 0.25f, -200}, {128, 100}, {4, 1000}, {9, 5, 0.1f, 0, true}},
+    .shapes = {{1, 1}, {1, 2}, {7, 3}, {5, 10, 0.1}, {33, 17, 0.0f, 200}, {3, 10, 0.25f, -200}, {128, 100}, {4, 1000}, {9, 5, 0.1, 0, true}},
     .bench_shapes = {{128, 10}, {128, 100}, {256, 1000}},
     .make =
         [](Problem& p, const Sizes& s) {

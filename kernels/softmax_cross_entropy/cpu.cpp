@@ -52,7 +52,7 @@ void run(Cpu, const Context& context, const SoftmaxCrossEntropy& op) {
   check_labels(op.name, op.labels, C);
   const float* logits = op.logits.as<float>();
   const auto* labels = op.labels.as<std::int32_t>();
-  const float smoothing = op.label_smoothing;
+  const auto smoothing = static_cast<float>(op.label_smoothing);
   Scratch scratch = context.scratch();
   float* gradient = op.dlogits ? op.dlogits.as<float>() : scratch.take<float>(N * C);
   auto* samples = scratch.take<Sample>(N);
