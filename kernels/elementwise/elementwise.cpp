@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+// Operations on single elements: their checks and costs.
 #include "kernels/elementwise/elementwise.h"
+
+#include <initializer_list>
 
 #include "kernels/common/check.h"
 
@@ -7,85 +10,80 @@ namespace isda::kernels {
 
 namespace {
 
-// `view` is given, of the type and shape of `first`.
-void check_same(const char* operation, const char* name, const ConstView& view, const char* first_name, const ConstView& first) {
-  check_shape(operation, name, view, first.shape(), fmt::format("the shape of {}", first_name));
-  check_type(operation, name, view, first.type());
+struct Argument {
+  const char* name;
+  const ConstView& view;
+};
+
+// The first argument is given and of a floating type, and the others are of its shape and type.
+void check_alike(const char* name, std::initializer_list<Argument> arguments) {
+  const Argument& first = *arguments.begin();
+  check_given(name, first.name, first.view);
+  check_float(name, first.name, first.view);
+  for (const Argument& other : arguments) {
+    require(static_cast<bool>(other.view), "[{}] {} was not given, expected {}: the shape of {}", name, other.name, first.view.shape(), first.name);
+    require(other.view.shape() == first.view.shape(), "[{}] {} is {}, expected {}: the shape of {}", name, other.name, other.view.shape(), first.view.shape(),
+            first.name);
+    check_type(name, other.name, other.view, first.view.type());
+  }
 }
 
-void check_first(const char* operation, const char* name, const ConstView& view) {
-  check_given(operation, name, view);
-  check_float(operation, name, view);
+// `scale` is (N,C) of x (N,H,W,C).
+void check_channel_scale(const char* name, const char* scale_name, const ConstView& scale, const ConstView& x) {
+  check_rank(name, "x", x, 4, "(N,H,W,C)");
+  check_shape(name, scale_name, scale, {x.extent(0), x.extent(3)}, "(N,C) of x");
+  check_type(name, scale_name, scale, x.type());
 }
 
-void check_scale(const char* operation, const ConstView& x, const char* name, const ConstView& scale) {
-  check_rank(operation, "x", x, 4, "(N,H,W,C)");
-  check_float(operation, "x", x);
-  check_shape(operation, name, scale, {x.extent(0), x.extent(3)}, fmt::format("(N,C) of x {}", x.shape()));
-  check_type(operation, name, scale, x.type());
+Cost cost_of(double flop_per_element, std::initializer_list<ConstView> arguments) {
+  Cost cost{.flop = flop_per_element * static_cast<double>(arguments.begin()->size())};
+  for (const ConstView& view : arguments) cost.bytes += static_cast<double>(view.bytes());
+  return cost;
 }
-
-double elements(const ConstView& view) { return static_cast<double>(view.size()); }
 
 }  // namespace
 
-void check(const Relu& op) {
-  check_first(op.name, "x", op.x);
-  check_same(op.name, "y", op.y, "x", op.x);
-}
-void check(const ReluBackward& op) {
-  check_first(op.name, "dy", op.dy);
-  check_same(op.name, "y", op.y, "dy", op.dy);
-  check_same(op.name, "dx", op.dx, "dy", op.dy);
-}
-void check(const Add& op) {
-  check_first(op.name, "a", op.a);
-  check_same(op.name, "b", op.b, "a", op.a);
-  check_same(op.name, "y", op.y, "a", op.a);
-}
-void check(const Scale& op) {
-  check_first(op.name, "x", op.x);
-  check_shape(op.name, "factor", op.factor, {1}, "one number");
-  check_type(op.name, "factor", op.factor, parameter_type(op.x.type()));
-  check_same(op.name, "y", op.y, "x", op.x);
-}
-void check(const Sigmoid& op) {
-  check_first(op.name, "x", op.x);
-  check_same(op.name, "y", op.y, "x", op.x);
-}
-void check(const SigmoidBackward& op) {
-  check_first(op.name, "dy", op.dy);
-  check_same(op.name, "y", op.y, "dy", op.dy);
-  check_same(op.name, "dx", op.dx, "dy", op.dy);
-}
-void check(const ScaleChannels& op) {
-  check_scale(op.name, op.x, "scale", op.scale);
-  check_same(op.name, "y", op.y, "x", op.x);
-}
-void check(const ScaleChannelsBackward& op) {
-  check_scale(op.name, op.x, "scale", op.scale);
-  check_same(op.name, "dy", op.dy, "x", op.x);
-  check_same(op.name, "dx", op.dx, "x", op.x);
-  check_same(op.name, "dscale", op.dscale, "scale", op.scale);
-}
-void check(const Dropout& op) {
-  check_first(op.name, "x", op.x);
-  check_shape(op.name, "step", op.step, {1}, "one number");
-  check_type(op.name, "step", op.step, DType::i32);
-  require(op.probability >= 0 && op.probability < 1, "[dropout] probability is {}, expected from 0 to below 1", op.probability);
-  check_same(op.name, "y", op.y, "x", op.x);
-}
+void check(const Relu& op) { check_alike(op.name, {{"x", op.x}, {"y", op.y}}); }
+Cost cost(const Relu& op) { return cost_of(1, {op.x, op.y}); }
 
-Cost cost(const Relu& op) { return {elements(op.x), static_cast<double>(op.x.bytes() + op.y.bytes())}; }
-Cost cost(const ReluBackward& op) { return {elements(op.dy), static_cast<double>(op.dy.bytes() + op.y.bytes() + op.dx.bytes())}; }
-Cost cost(const Add& op) { return {elements(op.a), static_cast<double>(op.a.bytes() + op.b.bytes() + op.y.bytes())}; }
-Cost cost(const Scale& op) { return {elements(op.x), static_cast<double>(op.x.bytes() + op.y.bytes())}; }
-Cost cost(const Sigmoid& op) { return {10 * elements(op.x), static_cast<double>(op.x.bytes() + op.y.bytes())}; }
-Cost cost(const SigmoidBackward& op) { return {3 * elements(op.dy), static_cast<double>(op.dy.bytes() + op.y.bytes() + op.dx.bytes())}; }
-Cost cost(const ScaleChannels& op) { return {elements(op.x), static_cast<double>(op.x.bytes() + op.scale.bytes() + op.y.bytes())}; }
-Cost cost(const ScaleChannelsBackward& op) {
-  return {3 * elements(op.x), static_cast<double>(op.dy.bytes() + op.x.bytes() + op.scale.bytes() + op.dx.bytes() + op.dscale.bytes())};
+void check(const ReluBackward& op) { check_alike(op.name, {{"dy", op.dy}, {"y", op.y}, {"dx", op.dx}}); }
+Cost cost(const ReluBackward& op) { return cost_of(1, {op.dy, op.y, op.dx}); }
+
+void check(const Add& op) { check_alike(op.name, {{"a", op.a}, {"b", op.b}, {"y", op.y}}); }
+Cost cost(const Add& op) { return cost_of(1, {op.a, op.b, op.y}); }
+
+void check(const Scale& op) {
+  check_alike(op.name, {{"x", op.x}, {"y", op.y}});
+  check_shape(op.name, "factor", op.factor, {1}, "one factor for all elements");
+  check_type(op.name, "factor", op.factor, parameter_type(op.x.type()));
 }
-Cost cost(const Dropout& op) { return {elements(op.x), static_cast<double>(op.x.bytes() + op.y.bytes())}; }
+Cost cost(const Scale& op) { return cost_of(1, {op.x, op.y}); }
+
+void check(const Sigmoid& op) { check_alike(op.name, {{"x", op.x}, {"y", op.y}}); }
+Cost cost(const Sigmoid& op) { return cost_of(10, {op.x, op.y}); }
+
+void check(const SigmoidBackward& op) { check_alike(op.name, {{"dy", op.dy}, {"y", op.y}, {"dx", op.dx}}); }
+Cost cost(const SigmoidBackward& op) { return cost_of(3, {op.dy, op.y, op.dx}); }
+
+void check(const ScaleChannels& op) {
+  check_alike(op.name, {{"x", op.x}, {"y", op.y}});
+  check_channel_scale(op.name, "scale", op.scale, op.x);
+}
+Cost cost(const ScaleChannels& op) { return cost_of(1, {op.x, op.scale, op.y}); }
+
+void check(const ScaleChannelsBackward& op) {
+  check_alike(op.name, {{"x", op.x}, {"dy", op.dy}, {"dx", op.dx}});
+  check_channel_scale(op.name, "scale", op.scale, op.x);
+  check_channel_scale(op.name, "dscale", op.dscale, op.x);
+}
+Cost cost(const ScaleChannelsBackward& op) { return cost_of(3, {op.dy, op.x, op.scale, op.dx, op.dscale}); }
+
+void check(const Dropout& op) {
+  check_alike(op.name, {{"x", op.x}, {"y", op.y}});
+  check_shape(op.name, "step", op.step, {1}, "the training step");
+  check_type(op.name, "step", op.step, DType::i32);
+  require(op.probability >= 0 && op.probability < 1, "[{}] probability is {}, expected from 0 to below 1", op.name, op.probability);
+}
+Cost cost(const Dropout& op) { return cost_of(1, {op.x, op.y}); }
 
 }  // namespace isda::kernels

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Operations on single elements: the definition.
 #include <cmath>
 
 #include "kernels/common/grid.h"
@@ -7,14 +8,11 @@
 namespace isda::kernels {
 
 void run(Reference, const Context&, const Relu& op) {
-  for (std::int64_t i = 0; i < op.x.size(); ++i) {
-    const double x = op.x.at_offset(i);
-    op.y.set_offset(x > 0 || std::isnan(x) ? x : 0, i);
-  }
+  for (std::int64_t i = 0; i < op.x.size(); ++i) op.y.set_offset(op.x.at_offset(i) < 0 ? 0 : op.x.at_offset(i), i);
 }
 
 void run(Reference, const Context&, const ReluBackward& op) {
-  for (std::int64_t i = 0; i < op.dy.size(); ++i) op.dx.set_offset(op.y.at_offset(i) > 0 ? op.dy.at_offset(i) : 0, i);
+  for (std::int64_t i = 0; i < op.y.size(); ++i) op.dx.set_offset(op.y.at_offset(i) > 0 ? op.dy.at_offset(i) : 0, i);
 }
 
 void run(Reference, const Context&, const Add& op) {
@@ -22,7 +20,7 @@ void run(Reference, const Context&, const Add& op) {
 }
 
 void run(Reference, const Context&, const Scale& op) {
-  for (std::int64_t i = 0; i < op.x.size(); ++i) op.y.set_offset(op.x.at_offset(i) * op.factor.at(0), i);
+  for (std::int64_t i = 0; i < op.x.size(); ++i) op.y.set_offset(op.factor.at(0) * op.x.at_offset(i), i);
 }
 
 void run(Reference, const Context&, const Sigmoid& op) {
@@ -30,10 +28,7 @@ void run(Reference, const Context&, const Sigmoid& op) {
 }
 
 void run(Reference, const Context&, const SigmoidBackward& op) {
-  for (std::int64_t i = 0; i < op.dy.size(); ++i) {
-    const double y = op.y.at_offset(i);
-    op.dx.set_offset(op.dy.at_offset(i) * y * (1 - y), i);
-  }
+  for (std::int64_t i = 0; i < op.y.size(); ++i) op.dx.set_offset(op.dy.at_offset(i) * op.y.at_offset(i) * (1 - op.y.at_offset(i)), i);
 }
 
 void run(Reference, const Context&, const ScaleChannels& op) {
@@ -44,21 +39,21 @@ void run(Reference, const Context&, const ScaleChannels& op) {
 void run(Reference, const Context&, const ScaleChannelsBackward& op) {
   const auto [N, H, W, C] = op.x.extents<4>();
   for (const auto [n, c] : grid(N, C)) {
-    double sum = 0;
+    double dscale = 0;
     for (const auto [h, w] : grid(H, W)) {
       const double dy = op.dy.at(n, h, w, c);
-      sum += dy * op.x.at(n, h, w, c);
+      dscale += dy * op.x.at(n, h, w, c);
       op.dx.set(dy * op.scale.at(n, c), n, h, w, c);
     }
-    op.dscale.set(sum, n, c);
+    op.dscale.set(dscale, n, c);
   }
 }
 
 void run(Reference, const Context&, const Dropout& op) {
   const auto step = static_cast<std::uint32_t>(op.step.as<std::int32_t>()[0]);
   for (std::int64_t i = 0; i < op.x.size(); ++i) {
-    const auto word = dropout_words(op.seed, op.layer, step, static_cast<std::uint64_t>(i / 4))[static_cast<std::size_t>(i % 4)];
-    const bool is_kept = uniform_float(word) >= op.probability;
+    const PhiloxCounter words = dropout_words(op.seed, op.layer, step, static_cast<std::uint64_t>(i / 4));
+    const bool is_kept = uniform_float(words[static_cast<std::size_t>(i % 4)]) >= op.probability;
     op.y.set_offset(is_kept ? op.x.at_offset(i) / (1 - static_cast<double>(op.probability)) : 0, i);
   }
 }
