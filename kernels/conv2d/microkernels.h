@@ -70,25 +70,29 @@ struct PackRow {
   std::ptrdiff_t quad_step;
 };
 
-// sums[quad][4][v] += sum over row, column of  dy[quad][row*columns + column][4] * x[row_offsets[row] + column*x_step + v]
+// sums[quad][4][v] (+)= sum over row, column of  dy[quad*quad_step + pixel*dy_step + 0..3] * x[row_offsets[row] + column*x_step + v]
+// with pixel = row*columns + column.
 struct AccumulateWeights {
   const float* x;
   const std::ptrdiff_t* row_offsets;
   int rows, columns;
   std::ptrdiff_t x_step;
-  const float* dy;  // [quads][rows*columns][4]
+  const float* dy;
+  std::ptrdiff_t dy_step, quad_step;
   int quads;
-  int vectors;      // 1, 2 or 3
-  float* sums;      // [quads][4][vectors*lanes]
-  Ahead ahead[3];   // for every quad
+  int vectors;        // 1, 2 or 3
+  float* sums;        // [quads][4][vectors*lanes]
+  bool is_continued;  // add to sums instead of overwriting them
+  Ahead ahead[3];     // for every quad
 };
 
-// The transforms of winograd.h. points[16][tile][channel], point_step floats apart, from 4x4 inputs: B' d B.
+// The transforms of winograd.h: points[16][tile][channel], point_step floats apart, of tiles that lie in one row of a window.
+//   winograd_input     B' d B of 4x4 pixels     winograd_gradient  A dY A' of 2x2 pixels
 struct WinogradInput {
   const float* source;
-  const std::ptrdiff_t* offsets;  // one per tile
+  std::ptrdiff_t tile_step;  // between tiles; pixels lie `channels` apart
   int tiles;
-  std::ptrdiff_t pitch, channels;  // channels: whole vectors; pixels lie `channels` apart
+  std::ptrdiff_t pitch, channels;  // channels: whole vectors
   float* points;
   std::ptrdiff_t point_step;
 };
@@ -113,6 +117,7 @@ struct Microkernels {
   void (*accumulate_weights)(const AccumulateWeights&);
   void (*winograd_input)(const WinogradInput&);
   void (*winograd_output)(const WinogradOutput&);
+  void (*winograd_gradient)(const WinogradInput&);
 };
 
 constexpr int kMostPanelLanes = 32;  // two vectors of the widest table

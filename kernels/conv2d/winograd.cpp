@@ -24,6 +24,7 @@ struct Tiles {
   int count = 0, pixels = 0;
   std::int64_t rows_needed = 0;                    // of the window
   std::ptrdiff_t sources[kTiles];                  // of the first input in the window
+  int ends[kTiles];                                // behind the last tile of the same row
   int slots[kTiles][4];                            // the place of each corner among the pixels; kPixels for one outside the block
   std::ptrdiff_t outs[kPixels];                    // the place of each pixel in an image of the output
   std::ptrdiff_t corner_outs[4][kTiles];           // the same by corner, for fetching
@@ -46,6 +47,7 @@ class Tiling {
         tiles.sources[tiles.count] = row_ * unit_.pitch() + column_ * channels;
         columns_[tiles.count] = column_;
       }
+      std::fill(tiles.ends + begin, tiles.ends + tiles.count, tiles.count);
       add_row(tiles, begin, 0);
       add_row(tiles, begin, 1);
       tiles.rows_needed = row_ + 4;
@@ -89,40 +91,45 @@ bool winograd_suits(const WinogradShape& shape) {
 }
 
 void winograd_weights(const float* taps, std::int64_t lanes, float* points, std::int64_t point_step) {
-  for (std::int64_t lane = 0; lane < lanes; ++lane) {
-    float rows[4][3];  // G g
-    for (int j = 0; j < 3; ++j) {
+  float rows[4][3][kMostTransformLanes];  // G g
+  for (int j = 0; j < 3; ++j) {
+    for (std::int64_t lane = 0; lane < lanes; ++lane) {
       const float a = taps[j * lanes + lane], b = taps[(3 + j) * lanes + lane], c = taps[(6 + j) * lanes + lane];
-      rows[0][j] = a;
-      rows[1][j] = 0.5f * (a + b + c);
-      rows[2][j] = 0.5f * (a - b + c);
-      rows[3][j] = c;
+      rows[0][j][lane] = a;
+      rows[1][j][lane] = 0.5f * (a + b + c);
+      rows[2][j][lane] = 0.5f * (a - b + c);
+      rows[3][j][lane] = c;
     }
-    for (int i = 0; i < 4; ++i) {
-      const auto [a, b, c] = rows[i];
-      points[(4 * i + 0) * point_step + lane] = a;
-      points[(4 * i + 1) * point_step + lane] = 0.5f * (a + b + c);
-      points[(4 * i + 2) * point_step + lane] = 0.5f * (a - b + c);
-      points[(4 * i + 3) * point_step + lane] = c;
+  }
+  for (int i = 0; i < 4; ++i) {
+    float* to = points + 4 * i * point_step;
+    for (std::int64_t lane = 0; lane < lanes; ++lane) {
+      const float a = rows[i][0][lane], b = rows[i][1][lane], c = rows[i][2][lane];
+      to[lane] = a;
+      to[point_step + lane] = 0.5f * (a + b + c);
+      to[2 * point_step + lane] = 0.5f * (a - b + c);
+      to[3 * point_step + lane] = c;
     }
   }
 }
 
-void winograd_taps(const float* points, std::int64_t point_step, std::int64_t lanes, float* taps) {
-  for (std::int64_t lane = 0; lane < lanes; ++lane) {
-    float rows[3][4];  // G' m
-    for (int j = 0; j < 4; ++j) {
-      const float a = points[j * point_step + lane], b = points[(4 + j) * point_step + lane];
-      const float c = points[(8 + j) * point_step + lane], d = points[(12 + j) * point_step + lane];
-      rows[0][j] = a + 0.5f * (b + c);
-      rows[1][j] = 0.5f * (b - c);
-      rows[2][j] = 0.5f * (b + c) + d;
+void winograd_taps(const float* points, std::int64_t lanes, float* taps) {
+  float rows[3][4][kMostTransformLanes];  // G' m
+  for (int j = 0; j < 4; ++j) {
+    const float* from = points + j * lanes;
+    for (std::int64_t lane = 0; lane < lanes; ++lane) {
+      const float b = from[4 * lanes + lane], c = from[8 * lanes + lane];
+      rows[0][j][lane] = from[lane] + 0.5f * (b + c);
+      rows[1][j][lane] = 0.5f * (b - c);
+      rows[2][j][lane] = 0.5f * (b + c) + from[12 * lanes + lane];
     }
-    for (int i = 0; i < 3; ++i) {
-      const auto [a, b, c, d] = rows[i];
-      taps[(3 * i + 0) * lanes + lane] += a + 0.5f * (b + c);
-      taps[(3 * i + 1) * lanes + lane] += 0.5f * (b - c);
-      taps[(3 * i + 2) * lanes + lane] += 0.5f * (b + c) + d;
+  }
+  for (int i = 0; i < 3; ++i) {
+    for (std::int64_t lane = 0; lane < lanes; ++lane) {
+      const float b = rows[i][1][lane], c = rows[i][2][lane];
+      taps[3 * i * lanes + lane] = rows[i][0][lane] + 0.5f * (b + c);
+      taps[(3 * i + 1) * lanes + lane] = 0.5f * (b - c);
+      taps[(3 * i + 2) * lanes + lane] = 0.5f * (b + c) + rows[i][3][lane];
     }
   }
 }
@@ -145,13 +152,16 @@ void correlate_winograd(Unit& unit, float* memory) {
   for (Tiling tiling(unit); !tiling.is_done();) {
     tiling.take(tiles);
     unit.pack_until(tiles.rows_needed);
-    unit.kernels().winograd_input({.source = unit.window(),
-                                   .offsets = tiles.sources,
-                                   .tiles = tiles.count,
-                                   .pitch = unit.pitch(),
-                                   .channels = channels,
-                                   .points = sources,
-                                   .point_step = source_step(job)});
+    for (int begin = 0, end; begin < tiles.count; begin = end) {
+      end = tiles.ends[begin];
+      unit.kernels().winograd_input({.source = unit.window() + tiles.sources[begin],
+                                     .tile_step = 2 * channels,
+                                     .tiles = end - begin,
+                                     .pitch = unit.pitch(),
+                                     .channels = channels,
+                                     .points = sources + begin * channels,
+                                     .point_step = source_step(job)});
+    }
     Correlate correlate = {};
     correlate.offsets = offsets;
     correlate.pixels = tiles.count;

@@ -25,10 +25,11 @@ struct WinogradShape {
 };
 bool winograd_suits(const WinogradShape& shape);
 
-// points[i*4+j] = (G g G')[i][j] for `lanes` kernels at once: taps [3][3][lanes], points point_step floats apart.
+// G g G' of `lanes` kernels at once, at most kMostTransformLanes: taps [3][3][lanes] to points [16][lanes], point_step floats apart.
+constexpr std::int64_t kMostTransformLanes = 48;
 void winograd_weights(const float* taps, std::int64_t lanes, float* points, std::int64_t point_step);
 
-// g += G' points G: the way back for gradients. taps [3][3][lanes].
-void winograd_taps(const float* points, std::int64_t point_step, std::int64_t lanes, float* taps);
+// G' m G, the way back for gradients: points [16][lanes] to taps [3][3][lanes].
+void winograd_taps(const float* points, std::int64_t lanes, float* taps);
 
 }  // namespace isda::kernels::conv2d
