@@ -3,8 +3,8 @@
 //
 //   metrics.csv   a row an epoch: epoch, step, lr, ratio, train_loss, train_top1, val_loss, val_top1, seconds, images_per_second
 //   steps.csv     a row every --log-steps steps: step, loss
-// epoch counts finished epochs, step finished steps. top1 is in percent. seconds is the wall time since the run's first step, evaluation
-// included; images_per_second counts training only.
+// epoch counts finished epochs, step finished steps. top1 is in percent. seconds is the epoch's wall time, evaluation included;
+// images_per_second counts training only.
 #pragma once
 #include <cstdint>
 #include <filesystem>

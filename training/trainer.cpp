@@ -55,7 +55,7 @@ struct Progress {
   std::int64_t batch = 0;          // finished batches of the current one
   std::int64_t step = 0;           // finished steps
   std::int64_t step_rows = 0;      // rows of steps.csv
-  double seconds = 0;              // of the run's earlier processes
+  double seconds = 0;              // of the current epoch, in this and earlier processes
   double best_top1 = -1;
   Tally tally;                     // of the current epoch
 
@@ -106,7 +106,6 @@ class Training {
   }
 
   TrainResult run() {
-    begin_ = Clock::now();
     TrainResult result;
     while (progress_.epoch < config_.epochs && !is_over()) {
       result.stopped_by = train_epoch();
@@ -185,6 +184,7 @@ class Training {
     optimizer_.set_learning_rate(learning_rate(config_, progress_.epoch));
     loss_->set_progress(static_cast<double>(progress_.epoch) / static_cast<double>(config_.epochs));
     loader_.start(static_cast<std::int32_t>(progress_.epoch), progress_.batch);
+    begin_ = Clock::now();
     epoch_seconds_ = 0;
     epoch_images_ = 0;
     while (!is_over()) {
@@ -255,6 +255,7 @@ class Training {
     // An epoch cut short by --max-steps counts as finished: there is no more to come.
     progress_.epoch += 1;
     progress_.batch = 0;
+    progress_.seconds = 0;
     progress_.tally = {};
     progress_.best_top1 = std::max(progress_.best_top1, test.top1());
     metrics_->add(metrics_row(metrics));
@@ -283,7 +284,7 @@ class Training {
   // NOTE: the state first: a run that is killed between the two resumes from it, and last.safetensors is only read by people.
   void save_last() const {
     Progress saved = progress_;
-    saved.seconds += seconds_since(begin_);
+    if (saved.batch > 0) saved.seconds += seconds_since(begin_);
     SafetensorsMetadata metadata = weights_metadata();
     metadata["progress"] = saved.to_json().dump();
     save_weights(directory_.state(), *network_, metadata, training_state());
@@ -303,7 +304,7 @@ class Training {
   Loader loader_;
   std::optional<CsvFile> metrics_, steps_;
   Progress progress_;
-  Clock::time_point begin_;
+  Clock::time_point begin_;  // of the current epoch in this process
   double epoch_seconds_ = 0;
   std::int64_t epoch_images_ = 0;
 };

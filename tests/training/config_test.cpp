@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "training/config.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <numbers>
+
+#include "kernels/common/error.h"
+#include "training/metrics.h"
+#include "training/recipe.h"
+#include "training/schedule.h"
+
+namespace isda {
+namespace {
+
+template <class Body>
+std::string error_of(Body&& body) {
+  try {
+    body();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "";
+}
+
+TEST(Config, RoundTripsThroughJson) {
+  TrainConfig config;
+  config.model = "resnet20";
+  config.milestones = {3, 5};
+  config.lambda_0 = 0.25;
+  config.seed = 18446744073709551615u;
+  config.shuffle = false;
+  TrainConfig back;
+  set_from_json(back, nlohmann::json::parse(to_json(config).dump()), "config.json");
+  EXPECT_EQ(to_json(back), to_json(config));
+  EXPECT_EQ(back.seed, config.seed);
+  EXPECT_FALSE(back.shuffle);
+}
+
+TEST(Config, RefusesUnknownNamesAndWrongTypes) {
+  TrainConfig config;
+  const auto error = [&](const char* json) { return error_of([&] { set_from_json(config, nlohmann::json::parse(json), "a.json"); }); };
+  EXPECT_NE(error(R"({"batchsize": 3})").find("did you mean 'batch_size'"), std::string::npos) << error(R"({"batchsize": 3})");
+  EXPECT_NE(error(R"({"epochs": "many"})").find("epochs"), std::string::npos);
+  EXPECT_NE(error(R"({"epochs": 1.5})").find("integer"), std::string::npos);
+  EXPECT_NE(error(R"({"seed": -1})").find("0 or more"), std::string::npos);
+  EXPECT_NE(error(R"({"nesterov": 1})").find("true or false"), std::string::npos);
+  EXPECT_NE(error("[1]").find("not a JSON object"), std::string::npos);
+}
+
+TEST(Config, ChecksEveryField) {
+  const auto error = [](auto change) {
+    TrainConfig config;
+    change(config);
+    return error_of([&] { check(config); });
+  };
+  EXPECT_EQ(error([](TrainConfig&) {}), "");
+  EXPECT_NE(error([](TrainConfig& c) { c.loss = "isdaa"; }).find("did you mean 'isda'"), std::string::npos);
+  EXPECT_NE(error([](TrainConfig& c) { c.batch_size = 0; }).find("--batch-size is 0"), std::string::npos);
+  EXPECT_NE(error([](TrainConfig& c) { c.lr = std::nan(""); }).find("--lr"), std::string::npos);
+  EXPECT_NE(error([](TrainConfig& c) { c.precision = "bf16"; }).find("--device cuda"), std::string::npos);
+  EXPECT_NE(error([](TrainConfig& c) { c.precision = "fp64"; }).find("reference"), std::string::npos);
+  EXPECT_NE(error([](TrainConfig& c) { c.covariance = "diag"; }).find("--covariance"), std::string::npos);
+  EXPECT_NE(error([](TrainConfig& c) { c.milestones = {0}; }).find("--milestones"), std::string::npos);
+}
+
+TEST(Schedule, MilestonesCountEpochsFromOne) {
+  const TrainConfig recipe = recipe_of("resnet110");
+  EXPECT_EQ(recipe.epochs, 160);
+  EXPECT_DOUBLE_EQ(learning_rate(recipe, 0), 0.1);
+  EXPECT_DOUBLE_EQ(learning_rate(recipe, 78), 0.1);
+  EXPECT_DOUBLE_EQ(learning_rate(recipe, 79), 0.01);  // the 80th epoch
+  EXPECT_DOUBLE_EQ(learning_rate(recipe, 118), 0.01);
+  EXPECT_NEAR(learning_rate(recipe, 119), 0.001, 1e-12);
+}
+
+TEST(Schedule, CosineAndConstant) {
+  TrainConfig config;
+  config.epochs = 10;
+  config.schedule = "constant";
+  EXPECT_DOUBLE_EQ(learning_rate(config, 9), 0.1);
+  config.schedule = "cosine";
+  EXPECT_DOUBLE_EQ(learning_rate(config, 0), 0.05 * (1 + std::cos(std::numbers::pi * 0.1)));
+  EXPECT_NEAR(learning_rate(config, 4), 0.05, 1e-12);
+  EXPECT_NEAR(learning_rate(config, 9), 0, 1e-12);
+}
+
+TEST(Recipe, MilestonesScaleWithTheLengthOfTheRun) {
+  EXPECT_EQ(scaled_milestones({80, 120}, 160, 160), (std::vector<std::int64_t>{80, 120}));
+  EXPECT_EQ(scaled_milestones({80, 120}, 160, 20), (std::vector<std::int64_t>{11, 16}));
+  EXPECT_EQ(scaled_milestones({80, 120}, 160, 1), (std::vector<std::int64_t>{1, 2}));
+}
+
+TEST(Metrics, RowsAreReadBack) {
+  const auto path = std::filesystem::temp_directory_path() / "isda-metrics-test.csv";
+  const EpochMetrics row{.epoch = 2, .step = 20, .lr = 0.1, .ratio = 0.25, .train_loss = 1.5, .train_top1 = 43.75, .val_loss = 1.25, .val_top1 = 50,
+                         .seconds = 3.5, .images_per_second = 100.5};
+  {
+    CsvFile file(path, metrics_header(), 0);
+    file.add(metrics_row(row));
+    file.add(metrics_row(row));
+  }
+  ASSERT_EQ(read_metrics(path).size(), 2u);
+  EXPECT_EQ(metrics_row(read_metrics(path)[1]), metrics_row(row));
+  { CsvFile file(path, metrics_header(), 1); }
+  EXPECT_EQ(read_metrics(path).size(), 1u);
+  EXPECT_NE(error_of([&] { CsvFile file(path, metrics_header(), 5); }).find("has 1 rows"), std::string::npos);
+  std::ofstream(path, std::ios::app) << "1,2,x\n";
+  EXPECT_NE(error_of([&] { read_metrics(path); }).find("line 3"), std::string::npos);
+  std::filesystem::remove(path);
+}
+
+}  // namespace
+}  // namespace isda

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+// Whole runs on a small made data set: what they leave behind, that they repeat bit for bit, also across a resume and with another number
+// of threads, and how they end when something is wrong.
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <stdlib.h>
+
+#include <algorithm>
+#include <cstring>
+#include <fstream>
+#include <limits>
+#include <nlohmann/json.hpp>
+
+#include "core/safetensors.h"
+#include "datasets/shapes.h"
+#include "training/trainer.h"
+
+namespace isda {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string text_of(const fs::path& path) {
+  std::ifstream stream(path);
+  EXPECT_TRUE(stream) << path;
+  return {std::istreambuf_iterator<char>(stream), {}};
+}
+
+// The message of the Error that `body` throws; empty when it throws none.
+template <class Body>
+std::string error_of(Body&& body) {
+  try {
+    body();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "";
+}
+
+class RunTest : public testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    std::string pattern = (fs::temp_directory_path() / "isda-run-XXXXXX").string();
+    folder_ = mkdtemp(pattern.data());
+    make_shapes(Context(Device::cpu), {.directory = folder_ / "shapes", .train = 40, .test = 20, .seed = 3});
+  }
+  static void TearDownTestSuite() { fs::remove_all(folder_); }
+
+  // 40 images in batches of 16: the last batch of an epoch is partial.
+  TrainConfig config(const std::string& name) const {
+    TrainConfig config;
+    config.dataset = "shapes";
+    config.data_dir = (folder_ / "shapes").string();
+    config.model = "resnet8";
+    config.loss = "isda";
+    config.lambda_0 = 0.5;
+    config.epochs = 2;
+    config.batch_size = 16;
+    config.seed = 5;
+    config.log_steps = 1;
+    config.output = (folder_ / name).string();
+    return config;
+  }
+
+  static void expect_same_files(const TrainConfig& a, const TrainConfig& b) {
+    for (const char* file : {"last.safetensors", "best.safetensors", "state.safetensors"}) {
+      const Safetensors left = Safetensors::open(fs::path(a.output) / file), right = Safetensors::open(fs::path(b.output) / file);
+      ASSERT_EQ(left.entries().size(), right.entries().size());
+      for (const auto& entry : left.entries()) {
+        const auto& other = right.entry(entry.name);
+        EXPECT_TRUE(std::equal(entry.bytes.begin(), entry.bytes.end(), other.bytes.begin(), other.bytes.end())) << file << " " << entry.name;
+      }
+    }
+    EXPECT_EQ(text_of(fs::path(a.output) / "steps.csv"), text_of(fs::path(b.output) / "steps.csv"));
+    const auto rows_a = read_metrics(fs::path(a.output) / "metrics.csv"), rows_b = read_metrics(fs::path(b.output) / "metrics.csv");
+    ASSERT_EQ(rows_a.size(), rows_b.size());
+    for (std::size_t i = 0; i < rows_a.size(); ++i) {
+      EXPECT_EQ(rows_a[i].train_loss, rows_b[i].train_loss);
+      EXPECT_EQ(rows_a[i].train_top1, rows_b[i].train_top1);
+      EXPECT_EQ(rows_a[i].val_loss, rows_b[i].val_loss);
+    }
+  }
+
+  static inline fs::path folder_;
+};
+
+TEST_F(RunTest, LeavesItsFiles) {
+  const TrainConfig c = config("files");
+  const TrainResult result = train(c, false, {});
+  ASSERT_EQ(result.epochs.size(), 2u);
+  EXPECT_EQ(result.stopped_by, 0);
+  EXPECT_EQ(nlohmann::json::parse(text_of(fs::path(c.output) / "config.json")), to_json(c));
+  const auto rows = read_metrics(fs::path(c.output) / "metrics.csv");
+  ASSERT_EQ(rows.size(), 2u);
+  EXPECT_EQ(rows[0].step, 3);
+  EXPECT_EQ(rows[1].step, 6);
+  EXPECT_EQ(rows[0].ratio, 0);
+  EXPECT_EQ(rows[1].ratio, 0.25);  // lambda_0 * 1 / 2
+  const std::string steps = text_of(fs::path(c.output) / "steps.csv");
+  EXPECT_EQ(std::count(steps.begin(), steps.end(), '\n'), 7);  // a header and six steps
+  const Safetensors last = Safetensors::open(fs::path(c.output) / "last.safetensors");
+  EXPECT_EQ(last.view("conv1.weight").shape(), (Shape{16, 3, 3, 3}));  // OIHW
+  EXPECT_EQ(last.metadata().at("model"), "resnet8");
+  EXPECT_TRUE(fs::exists(fs::path(c.output) / "best.safetensors"));
+}
+
+TEST_F(RunTest, RepeatsBitForBitWithAnyNumberOfThreadsAndWorkers) {
+  TrainConfig a = config("one"), b = config("two"), c = config("three");
+  a.threads = 1;
+  a.workers = 0;
+  b.threads = 2;
+  b.workers = 2;
+  c.threads = 3;
+  train(a, false, {});
+  train(b, false, {});
+  train(c, false, {});
+  expect_same_files(a, b);
+  expect_same_files(a, c);
+  TrainConfig other = config("other");
+  other.seed = 6;
+  train(other, false, {});
+  EXPECT_NE(text_of(fs::path(a.output) / "steps.csv"), text_of(fs::path(other.output) / "steps.csv"));
+}
+
+// Stops after every possible step, resumes, and compares with the run that was not stopped.
+TEST_F(RunTest, ResumeEqualsNoInterruption) {
+  const TrainConfig whole = config("whole");
+  train(whole, false, {});
+  for (int stop_after = 1; stop_after <= 5; ++stop_after) {
+    const TrainConfig parts = config("parts" + std::to_string(stop_after));
+    int steps = 0;
+    const TrainResult first = train(parts, false, {.stop_signal = [&] { return ++steps == stop_after ? SIGTERM : 0; }});
+    EXPECT_EQ(first.stopped_by, SIGTERM);
+    const TrainResult second = train(parts, true, {});
+    EXPECT_EQ(second.stopped_by, 0);
+    expect_same_files(whole, parts);
+  }
+}
+
+TEST_F(RunTest, ResumeOfAFinishedRunWithMoreEpochsGoesOn) {
+  TrainConfig c = config("longer");
+  c.schedule = "constant";
+  train(c, false, {});
+  c.epochs = 3;
+  const TrainResult more = train(c, true, {});
+  ASSERT_EQ(more.epochs.size(), 1u);
+  EXPECT_EQ(more.epochs[0].epoch, 3);
+  EXPECT_EQ(read_metrics(fs::path(c.output) / "metrics.csv").size(), 3u);
+}
+
+TEST_F(RunTest, ResumeWithAnotherModelOrRateIsRefused) {
+  TrainConfig c = config("same");
+  train(c, false, {});
+  c.lr = 0.05;
+  EXPECT_NE(error_of([&] { train(c, true, {}); }).find("lr = 0.1"), std::string::npos);
+}
+
+TEST_F(RunTest, MaxStepsEndsTheRunWithAnEvaluation) {
+  TrainConfig c = config("steps");
+  c.max_steps = 2;
+  const TrainResult result = train(c, false, {});
+  ASSERT_EQ(result.epochs.size(), 1u);
+  EXPECT_EQ(result.epochs[0].step, 2);
+}
+
+TEST_F(RunTest, AnOutputThatHoldsARunOrIsInUseIsRefused) {
+  const TrainConfig c = config("taken");
+  std::string nested;
+  const TrainObserver observer{.on_step = [&](const StepReport& report) {
+    if (report.step == 1 && report.epoch == 1) nested = error_of([&] { train(c, false, {}); });
+  }};
+  train(c, false, observer);
+  EXPECT_NE(nested.find("in use"), std::string::npos) << nested;
+  EXPECT_NE(error_of([&] { train(c, false, {}); }).find("already holds a run"), std::string::npos);
+}
+
+TEST_F(RunTest, ALossThatIsNotANumberEndsTheRunAndKeepsTheLastGoodEpoch) {
+  // One good epoch; then the run goes on from weights that no step survives.
+  TrainConfig c = config("diverges");
+  c.schedule = "constant";
+  c.epochs = 1;
+  train(c, false, {});
+  const fs::path last = fs::path(c.output) / "last.safetensors", state = fs::path(c.output) / "state.safetensors";
+  const std::string good = text_of(last);
+  std::string spoiled = text_of(state);
+  {
+    const Safetensors file = Safetensors::open(state);
+    const auto& bytes = file.entry("fc.weight").bytes;
+    const auto* begin = file.entries().front().bytes.data();
+    for (const auto& entry : file.entries()) begin = std::min(begin, entry.bytes.data());
+    const auto data = spoiled.size() - static_cast<std::size_t>(file.entries().back().bytes.data() + file.entries().back().bytes.size() - begin);
+    const float nan = std::numeric_limits<float>::quiet_NaN();
+    std::memcpy(spoiled.data() + data + (bytes.data() - begin), &nan, sizeof(nan));
+  }
+  std::ofstream(state, std::ios::binary) << spoiled;
+  c.epochs = 2;
+  const std::string message = error_of([&] { train(c, true, {}); });
+  EXPECT_NE(message.find("the loss is nan at step 4 (epoch 2), learning rate 0.1"), std::string::npos) << message;
+  EXPECT_EQ(text_of(last), good);
+}
+
+TEST_F(RunTest, InitialWeightsOfAnotherModelNameTheFirstTensorThatDiffers) {
+  const TrainConfig c = config("small");
+  train(c, false, {});
+  TrainConfig deeper = config("deeper");
+  deeper.model = "resnet14";
+  deeper.init = (fs::path(c.output) / "last.safetensors").string();
+  const std::string message = error_of([&] { train(deeper, false, {}); });
+  EXPECT_NE(message.find("layer1.1.conv1.weight"), std::string::npos) << message;
+
+  TrainConfig again = config("again");
+  again.init = deeper.init;
+  again.lr = 0;
+  again.momentum = 0;
+  again.nesterov = false;
+  again.max_steps = 1;
+  train(again, false, {});
+  const Safetensors from = Safetensors::open(again.init), to = Safetensors::open(fs::path(again.output) / "last.safetensors");
+  const auto& left = from.entry("conv1.weight").bytes;
+  const auto& right = to.entry("conv1.weight").bytes;
+  EXPECT_TRUE(std::equal(left.begin(), left.end(), right.begin(), right.end()));
+}
+
+TEST_F(RunTest, LearnsTheShapes) {
+  // Every image is seen many times: the network must learn them by heart.
+  TrainConfig c = config("learns");
+  c.epochs = 40;
+  c.lr = 0.05;
+  c.schedule = "cosine";
+  c.augment = false;
+  const TrainResult result = train(c, false, {});
+  EXPECT_GE(result.epochs.back().train_top1, 95);
+  EXPECT_LT(result.epochs.back().train_loss, 0.5 * result.epochs.front().train_loss);
+}
+
+}  // namespace
+}  // namespace isda
