@@ -102,13 +102,13 @@ bool is_in_shape(ShapeClass shape, const Point& p) {
     case ShapeClass::circle: return squared(p) <= 860 * 860;
     case ShapeClass::ring: return squared(p) <= 940 * 940 && squared(p) >= 540 * 540;
     case ShapeClass::triangle: return is_inside(triangle, p);
-    case ShapeClass::square: return across <= 740 && along <= 740;
+    case ShapeClass::square: return across <= 720 && along <= 720;
     case ShapeClass::star: return is_inside(five_points, p);
     case ShapeClass::cross: return (across <= 290 && along <= 940) || (along <= 290 && across <= 940);
     case ShapeClass::crescent: return squared(p) <= 940 * 940 && squared({p.x - 420, p.y}) >= 760 * 760;
     case ShapeClass::heart: return is_in_heart(p);
     case ShapeClass::arrow: return is_inside(arrow, p);
-    case ShapeClass::hourglass: return along <= 860 && 10 * across <= 8 * along + 900;
+    case ShapeClass::hourglass: return along <= 780 && 10 * across <= 7 * along + 900;
   }
   return false;
 }
@@ -187,7 +187,7 @@ Colour texture_at(const ShapeFactors& f, const Point& p) {
     case Texture::dots: {
       const auto from_centre = [&](int position) { return (position + 4096 * period) % period - period / 2; };
       const Point in_cell{from_centre(p.x), from_centre(p.y)};
-      return blend(9 * squared(in_cell) <= period * period ? 256 : 0);
+      return blend(12 * squared(in_cell) <= period * period ? 256 : 0);
     }
   }
   return {};

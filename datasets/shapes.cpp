@@ -21,11 +21,18 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr int kPixel = 16;
+constexpr int kMiddle = 16 * kPixel;
 constexpr int kBatches = 5;
 
+// How often each kind occurs: every entry is as likely as any other.
+constexpr std::array<Backdrop, 10> kBackdrops{Backdrop::plain,    Backdrop::plain,  Backdrop::plain,  Backdrop::gradient, Backdrop::gradient,
+                                              Backdrop::gradient, Backdrop::clouds, Backdrop::clouds, Backdrop::stripes,  Backdrop::checks};
+constexpr std::array<Texture, 5> kTextures{Texture::plain, Texture::shaded, Texture::stripes, Texture::dots, Texture::checks};
+constexpr std::array<Occluder, 6> kOccluders{Occluder::none, Occluder::none, Occluder::none, Occluder::none, Occluder::bar, Occluder::disc};
+
 template <class Choice, std::size_t count>
-Choice any_of(ShapeDraws& draws, const std::array<std::string_view, count>&) {
-  return static_cast<Choice>(draws.between(0, static_cast<int>(count) - 1));
+Choice any_of(ShapeDraws& draws, const std::array<Choice, count>& choices) {
+  return choices[static_cast<std::size_t>(draws.between(0, static_cast<int>(count) - 1))];
 }
 
 // Of ten images in a row each class is one, in random order.
@@ -126,32 +133,35 @@ ShapeFactors draw_factors(const ShapeKey& key) {
   ShapeFactors f;
   f.shape = class_of(key);
 
-  f.backdrop = any_of<Backdrop>(draws, kBackdropNames);
+  // The backdrop: two colours, mostly two shades of one.
+  f.backdrop = any_of(draws, kBackdrops);
   f.backdrop_colour = draw_backdrop_colour(draws);
-  const bool is_one_hue = draws.between(0, 2) > 0;
-  f.backdrop_second_colour = is_one_hue ? draw_shade(draws, f.backdrop_colour, {50, 80}, {125, 170}) : draw_backdrop_colour(draws);
+  const bool is_one_hue = draws.between(0, 9) > 0;
+  f.backdrop_second_colour = is_one_hue ? draw_shade(draws, f.backdrop_colour, {70, 90}, {110, 130}) : draw_backdrop_colour(draws);
   f.backdrop_angle = draws.between(0, 359);
   f.backdrop_period = draws.between(3 * kPixel, 8 * kPixel);
 
-  f.colour = draw_distinct_colour(draws, f, 150);
-  f.texture = any_of<Texture>(draws, kTextureNames);
-  f.second_colour = draw_shade(draws, f.colour, {55, 80}, {125, 160});
+  // The shape's surface.
+  f.colour = draw_distinct_colour(draws, f, 230);
+  f.texture = any_of(draws, kTextures);
+  f.second_colour = draw_shade(draws, f.colour, {65, 85}, {115, 135});
   f.texture_period = draws.between(2 * kPixel, 4 * kPixel);
 
-  f.rotation = draws.between(-35, 35);
-  f.radius = draws.between(8 * kPixel, 14 * kPixel);
-  // The shape may leave the picture by a pixel and a half.
-  const int room = 16 * kPixel - f.radius + 3 * kPixel / 2;
-  f.x = 16 * kPixel + draws.between(-room, room);
-  f.y = 16 * kPixel + draws.between(-room, room);
+  // Where it is; it may leave the picture by a pixel.
+  f.rotation = draws.between(-18, 18);
+  f.radius = draws.between(10 * kPixel, 14 * kPixel);
+  const int room = std::min(kMiddle - f.radius + kPixel, 7 * kPixel / 2);
+  f.x = kMiddle + draws.between(-room, room);
+  f.y = kMiddle + draws.between(-room, room);
 
-  f.occluder = draws.between(0, 1) ? Occluder::none : any_of<Occluder>(draws, kOccluderNames);
+  // What stands before it.
+  f.occluder = any_of(draws, kOccluders);
   f.occluder_colour = draw_distinct_colour(draws, f, 90);
   f.occluder_angle = draws.between(0, 359);
   f.occluder_offset = draws.between(f.radius / 4, f.radius);
-  f.occluder_size = f.occluder == Occluder::disc ? draws.between(f.radius / 4, f.radius * 6 / 10) : draws.between(kPixel, 5 * kPixel / 2);
+  f.occluder_size = f.occluder == Occluder::disc ? draws.between(f.radius / 4, f.radius / 2) : draws.between(kPixel / 2, 2 * kPixel);
 
-  f.noise = draws.between(0, 60);
+  f.noise = draws.between(0, 24);
   return f;
 }
 
