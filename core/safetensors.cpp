@@ -15,7 +15,6 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <ranges>
 #include <set>
 #include <system_error>
 #include <utility>
@@ -268,7 +267,7 @@ std::size_t Safetensors::index_of(std::string_view name) const {
   if (found != index_.end()) return found->second;
   constexpr std::size_t kNamesShown = 8;
   std::string names;
-  for (const auto& entry : entries_ | std::views::take(kNamesShown)) names += (names.empty() ? "" : ", ") + in_quotes(entry.name);
+  for (std::size_t i = 0; i < std::min(kNamesShown, entries_.size()); ++i) names += (i ? ", " : "") + in_quotes(entries_[i].name);
   fail("[safetensors] {} has no tensor {}; it holds {}{}{}", path_.string(), in_quotes(name), entries_.size(), entries_.empty() ? " tensors" : ": ",
        entries_.size() > kNamesShown ? names + ", ..." : names);
 }

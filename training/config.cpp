@@ -69,7 +69,7 @@ void set_from_json(TrainConfig& config, const nlohmann::json& json, const std::s
   visit_fields(config, [&](const char* name, auto&, const char*) { names.emplace_back(name); });
   for (const auto& [key, value] : json.items()) {
     bool is_known = false;
-    visit_fields(config, [&](const char* name, auto& member, const char*) {
+    visit_fields(config, [&, &key = key, &value = value](const char* name, auto& member, const char*) {
       if (key != name) return;
       is_known = true;
       using Member = std::remove_reference_t<decltype(member)>;
