@@ -122,6 +122,15 @@ const Declare conv2d{CaseOf<Sizes>{
             {1, 3, 4, 130, 12, 3, 3, 1, 1},
             {1, 3, 5, 700, 7, 1, 1, 1, 0},
             {1, 3, 3, 6, 200, 3, 3, 1, 1},
+            // Winograd: odd rows and columns, groups, several blocks, several images in one block of the weights' gradient.
+            {1, 7, 9, 16, 24, 3, 3, 1, 1},
+            {2, 5, 5, 32, 17, 3, 3, 1, 1},
+            {1, 7, 6, 32, 64, 3, 3, 1, 0, 2},
+            {1, 2, 3, 16, 16, 3, 3, 1, 2},
+            {1, 19, 11, 24, 16, 3, 3, 1, 1},
+            {1, 6, 201, 48, 16, 3, 3, 1, 1},
+            {20, 3, 3, 16, 16, 3, 3, 1, 1},
+            {20, 3, 2, 5, 6, 3, 3, 1, 1},
             // Large images: several blocks of rows and of columns.
             {1, 40, 34, 40, 4, 3, 3, 1, 1},
             {1, 5, 300, 40, 3, 3, 3, 1, 1},
@@ -139,6 +148,8 @@ const Declare conv2d{CaseOf<Sizes>{
             {2, 7, 9, 16, 32, 3, 3, 2, 1, 1, kForwardNetwork},
             {2, 7, 9, 16, 32, 3, 3, 2, 1, 1, kEverything},
             {3, 8, 8, 24, 20, 3, 3, 1, 1, 2, kEverything},
+            {2, 7, 9, 16, 32, 3, 3, 1, 1, 1, kEverything},
+            {1, 17, 5, 32, 48, 3, 3, 1, 1, 2, kEverything},
             {2, 8, 8, 16, 32, 1, 1, 2, 0, 1, kEverything},
         },
     .bench_shapes =

@@ -54,7 +54,7 @@ void pack_winograd_panel(const Conv2dBackwardData& op, const Correlation& job, c
   float* to = packed + weights_of(job, panel.group, 0, 0) + panel.first * kWinogradPoints * outputs;
   for (std::int64_t k = 0; k < outputs; ++k) {
     const float* from = op.weight.as<float>() + (panel.group * outputs + k) * R * S * Cg + panel.first;
-    float kernels[9 * kMostPanelLanes];
+    float kernels[9 * kMostTransformLanes];
     for (std::int64_t tap = 0; tap < 9; ++tap) {
       std::copy_n(from + (8 - tap) * Cg, panel.valid, kernels + tap * panel.lanes);
       std::fill_n(kernels + tap * panel.lanes + panel.valid, panel.lanes - panel.valid, 0.0f);

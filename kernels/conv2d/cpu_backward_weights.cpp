@@ -16,8 +16,6 @@ namespace {
 
 using namespace conv2d;
 
-constexpr std::int64_t kMostTileLanes = 48;  // three vectors of the widest table
-
 // to[0..count) = the chunks' sums at `at`, added in order.
 void add_chunks(const WeightPlan& plan, const float* at, std::int64_t count, float* to) {
   std::copy_n(at, count, to);
@@ -38,7 +36,7 @@ void merge_taps(const WeightPlan& plan, const float* partials, std::int64_t grou
 // The same from the points of Winograd.
 void merge_points(const WeightPlan& plan, const float* partials, std::int64_t group, const RunTile& tile, std::int64_t k, float* dweight) {
   const std::int64_t width = tile.vectors * plan.lanes;
-  float points[kWinogradPoints * kMostTileLanes], taps[9 * kMostTileLanes];
+  float points[kWinogradPoints * kMostTransformLanes], taps[9 * kMostTransformLanes];
   for (int point = 0; point < kWinogradPoints; ++point) {
     add_chunks(plan, partials + plan.sums_of(group, point, tile) + k * width, width, points + point * width);
   }

@@ -27,7 +27,7 @@ void pack_weights(const Context& context, const Conv2d& op, const Correlation& j
     if (job.is_winograd) {
       float* to = packed + (group * padded_channels(outputs) + first) * kWinogradPoints * channels;
       for (std::int64_t c = 0; c < channels; ++c) {
-        float kernels[9 * kMostPanelLanes];
+        float kernels[9 * kMostTransformLanes];
         for (std::int64_t tap = 0; tap < 9; ++tap) {
           for (std::int64_t lane = 0; lane < lanes; ++lane) kernels[tap * lanes + lane] = lane < valid ? from[lane * taps + tap * channels + c] : 0.0f;
         }

@@ -84,7 +84,7 @@ void multiply(const Unit& unit, const Correlate& correlate, const Finish& finish
     if (slab.is_continued) slab.ahead[0] = slab.ahead[1] = {};
     j += run_at_once;
     if (j >= run) j = 0, row += rows_at_once;
-    if (row >= rows) unit.touch(finish, slab);
+    if (row >= rows) slab.touched = Unit::touched_by(finish);
     unit.kernels().correlate(slab);
   } while (row < rows);
 }
@@ -112,7 +112,6 @@ void correlate_direct(Unit& unit, float* tile) {
         correlate.run = column.taps * job.source.group_channels();
         correlate.weights = job.weights + weights_of(job, unit.group(), i, j);
         correlate.tile = tile;
-        correlate.touched_offsets = pixels.outs;
         unit.look_ahead(pixels.count, (pixels.count + 5) / 6, correlate.ahead);
         for (std::int64_t first = 0; first < job.group_out_channels(); first += 2 * lanes) {
           const Finish finish = unit.finish_of(tile, pixels.count, pixels.outs, first);

@@ -18,6 +18,14 @@
 
 namespace isda::kernels::conv2d {
 
+// Where the epilogue behind a multiplication will write and read, to be fetched meanwhile; not needed for the result.
+struct Touched {
+  const std::ptrdiff_t* offsets = nullptr;  // of each pixel in the arrays
+  int pixels = 0;
+  const float* out = nullptr;
+  const float* read[3] = {};  // null where not wanted
+};
+
 // Memory that the work after this will read, to be fetched into the L2 cache meanwhile; not needed for the result.
 struct Ahead {
   const float* from = nullptr;  // null: nothing
@@ -34,9 +42,8 @@ struct Correlate {
   int vectors;           // 1 or 2
   float* tile;           // [pixels][vectors*lanes]
   bool is_continued;     // add to tile instead of overwriting it
-  const std::ptrdiff_t* touched_offsets;  // one per pixel: where the epilogue will touch these arrays, to be fetched meanwhile
-  const float* touched[4];                // the output, then what the epilogue reads; null where not wanted
-  Ahead ahead[2];                         // for every 6 pixels
+  Touched touched;
+  Ahead ahead[2];  // for every 6 pixels
 };
 
 // Takes a finished tile through the epilogue into the output: residual, mask, store, sums, statistics.
@@ -97,6 +104,19 @@ struct WinogradInput {
   std::ptrdiff_t point_step;
 };
 
+// products[point][tile][v] = sum over c of  points[point][tile][c] * weights[point][c][v] for all 16 points.
+struct WinogradMultiply {
+  const float* points;  // point_step floats apart
+  std::ptrdiff_t point_step, channels;
+  int tiles;
+  const float* weights;  // [16][channels][vectors*lanes]
+  int vectors;           // 1 or 2
+  float* products;       // product_step floats apart
+  std::ptrdiff_t product_step;
+  Touched touched;
+  Ahead ahead[2];  // for every point
+};
+
 // pixels[slots[tile][corner]] = A' m A of points[16][tile][vectors*lanes].
 struct WinogradOutput {
   const float* points;
@@ -116,11 +136,10 @@ struct Microkernels {
   void (*pack_quads)(const PackRow&);
   void (*accumulate_weights)(const AccumulateWeights&);
   void (*winograd_input)(const WinogradInput&);
+  void (*winograd_multiply)(const WinogradMultiply&);
   void (*winograd_output)(const WinogradOutput&);
   void (*winograd_gradient)(const WinogradInput&);
 };
-
-constexpr int kMostPanelLanes = 32;  // two vectors of the widest table
 
 extern const Microkernels kBaseline;
 #if defined(ISDA_HAS_X86_KERNELS)

@@ -85,9 +85,11 @@ Finish Unit::finish_of(float* tile, int pixels, const std::ptrdiff_t* offsets, s
   return finish;
 }
 
-void Unit::touch(const Finish& finish, Correlate& correlate) const {
-  const float* const touched[4] = {finish.out, finish.residual, finish.mask_x, finish.sums_x == finish.mask_x ? nullptr : finish.sums_x};
-  std::copy_n(touched, 4, correlate.touched);
+Touched Unit::touched_by(const Finish& finish) {
+  return {.offsets = finish.offsets,
+          .pixels = finish.pixels,
+          .out = finish.out,
+          .read = {finish.residual, finish.mask_x, finish.sums_x == finish.mask_x ? nullptr : finish.sums_x}};
 }
 
 void Unit::look_ahead(int pixels, std::int64_t steps, Ahead (&ahead)[2]) const {

@@ -26,7 +26,7 @@ class Unit {
   // The next `pixels` pixels of the output, at these offsets in an image, and two vectors of channels from `first`: where the tile
   // goes, and what of it is to be fetched meanwhile. After its last panel the pixels are done.
   Finish finish_of(float* tile, int pixels, const std::ptrdiff_t* offsets, std::int64_t first) const;
-  void touch(const Finish& finish, Correlate& correlate) const;
+  static Touched touched_by(const Finish& finish);
   void pixels_done(int pixels) { pixels_before_ += pixels; }
 
   // What of the source is to be fetched while `pixels` pixels are computed in `steps` steps, because it will be packed next.

@@ -8,12 +8,14 @@ namespace isda::kernels::conv2d {
 
 namespace {
 
-constexpr std::int64_t kChunks = 16;                                // units to share among threads
-constexpr std::int64_t kPartialFloats = std::int64_t{1} << 23;      // 32 MB for the sums of all chunks
-constexpr std::int64_t kBlockPixels = 256;                          // direct: 20 KB of the window under one row stay in L1
+// Chunks are units to share among threads, but their sums are written and read once more: 8 to 16 while 2 MB hold them, never
+// more than 32 MB.
+constexpr std::int64_t kLeastChunks = 8, kMostChunks = 16;
+constexpr std::int64_t kNearFloats = std::int64_t{1} << 19, kMostFloats = std::int64_t{1} << 23;
+constexpr std::int64_t kBlockPixels = 256;       // direct: 20 KB of the window under one row stay in L1
 constexpr std::int64_t kWindowFloats = 32 * 1024;
-constexpr std::int64_t kBlockTiles = 64;                            // Winograd
-constexpr std::int64_t kPointFloats = 64 * 1024;                    // 256 KB for the points of x and dy
+constexpr std::int64_t kBlockTiles = 64;         // Winograd
+constexpr std::int64_t kPointFloats = 64 * 1024;  // 256 KB for the points of x and dy
 
 std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 std::int64_t round_up(std::int64_t a, std::int64_t b) { return ceil_div(a, b) * b; }
@@ -45,11 +47,12 @@ WeightPlan::WeightPlan(const Conv2dBackwardWeights& op)
   run_tiles = ceil_div(run_vectors, 3);
   quads = ceil_div(outputs, 4);
   partial_floats = groups * rows * run_vectors * lanes * quads * 4;
-  chunks = std::clamp<std::int64_t>(kPartialFloats / partial_floats, 1, std::min(images, kChunks));
+  chunks = std::clamp(kNearFloats / partial_floats, kLeastChunks, kMostChunks);
+  chunks = std::max<std::int64_t>(1, std::min({chunks, images, kMostFloats / partial_floats}));
   // Slices of outputs where there are too few images. NOTE: the Winograd way needs whole vectors of them.
   slice_quads = quads;
   const auto can_halve = [&] { return is_winograd ? slice_quads % (2 * lanes / 4) == 0 : slice_quads > 4; };
-  while (units_with(slice_quads) < kChunks && can_halve()) slice_quads = ceil_div(slice_quads, 2);
+  while (units_with(slice_quads) < kLeastChunks && can_halve()) slice_quads = ceil_div(slice_quads, 2);
   slices = ceil_div(quads, slice_quads);
   cut_into_blocks();
 }

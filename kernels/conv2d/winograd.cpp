@@ -22,60 +22,55 @@ constexpr std::int64_t kMostProducts = 128 * 128;  // channels x outputs whose t
 // Up to 24 tiles of a block.
 struct Tiles {
   int count = 0, pixels = 0;
-  std::int64_t rows_needed = 0;                    // of the window
-  std::ptrdiff_t sources[kTiles];                  // of the first input in the window
-  int ends[kTiles];                                // behind the last tile of the same row
-  int slots[kTiles][4];                            // the place of each corner among the pixels; kPixels for one outside the block
-  std::ptrdiff_t outs[kPixels];                    // the place of each pixel in an image of the output
-  std::ptrdiff_t corner_outs[4][kTiles];           // the same by corner, for fetching
+  std::int64_t rows_needed = 0;    // of the window
+  std::ptrdiff_t sources[kTiles];  // of the first input in the window
+  int ends[kTiles];                // of the first tile of each row: behind its last
+  int slots[kTiles][4];            // the place of each corner among the pixels; kPixels for one outside the block
+  std::ptrdiff_t outs[kPixels];    // the place of each pixel in an image of the output
 };
 
 // Takes the next tiles of a block in the order of rows.
 class Tiling {
  public:
-  explicit Tiling(const Unit& unit) : unit_(unit), block_(unit.block()) {}
+  explicit Tiling(const Unit& unit) : unit_(unit), rows_(unit.block().rows.extent()), columns_(unit.block().columns.extent()) {}
 
-  bool is_done() const { return row_ >= block_.rows.extent(); }
+  bool is_done() const { return row_ >= rows_; }
 
   void take(Tiles& tiles) {
-    const std::int64_t channels = unit_.job().source.group_channels(), columns = block_.columns.extent();
     tiles.count = tiles.pixels = 0;
     while (tiles.count < kTiles && !is_done()) {
       // Tiles of one row, their upper pixels first, so that the output is written in order.
-      const int begin = tiles.count;
-      for (; tiles.count < kTiles && column_ < columns; ++tiles.count, column_ += 2) {
-        tiles.sources[tiles.count] = row_ * unit_.pitch() + column_ * channels;
-        columns_[tiles.count] = column_;
-      }
-      std::fill(tiles.ends + begin, tiles.ends + tiles.count, tiles.count);
-      add_row(tiles, begin, 0);
-      add_row(tiles, begin, 1);
+      const int begin = tiles.count, end = static_cast<int>(std::min<std::int64_t>(kTiles, begin + (columns_ - column_ + 1) / 2));
+      const std::int64_t channels = unit_.job().source.group_channels();
+      for (int tile = begin; tile < end; ++tile) tiles.sources[tile] = row_ * unit_.pitch() + (column_ + 2 * (tile - begin)) * channels;
+      tiles.count = tiles.ends[begin] = end;
+      const std::int64_t last_column = std::min(column_ + 2 * (end - begin), columns_);
+      add_pixels(tiles, begin, 0, last_column - column_);
+      add_pixels(tiles, begin, 2, row_ + 1 < rows_ ? last_column - column_ : 0);
       tiles.rows_needed = row_ + 4;
-      if (column_ >= columns) column_ = 0, row_ += 2;
+      column_ = last_column;
+      if (column_ == columns_) column_ = 0, row_ += 2;
     }
   }
 
  private:
-  // The upper or lower pixels of the tiles from `begin`.
-  void add_row(Tiles& tiles, int begin, int lower) {
+  // The `count` upper (corner 0) or lower (corner 2) pixels of the tiles from `begin`; their other corners are outside the block.
+  void add_pixels(Tiles& tiles, int begin, int corner, std::int64_t count) const {
     const Correlation& job = unit_.job();
+    const auto& block = unit_.block();
+    std::ptrdiff_t out = ((block.rows.begin + row_ + corner / 2) * job.out_columns + block.columns.begin + column_) * job.out_channels;
+    const int first = tiles.pixels;
+    for (; tiles.pixels < first + count; ++tiles.pixels, out += job.out_channels) tiles.outs[tiles.pixels] = out;
     for (int tile = begin; tile < tiles.count; ++tile) {
-      for (int right = 0; right < 2; ++right) {
-        const std::int64_t row = row_ + lower, column = columns_[tile] + right;
-        const int corner = 2 * lower + right;
-        const bool is_inside = row < block_.rows.extent() && column < block_.columns.extent();
-        tiles.slots[tile][corner] = is_inside ? tiles.pixels : kPixels;
-        const std::ptrdiff_t out = ((block_.rows.begin + row) * job.out_columns + block_.columns.begin + column) * job.out_channels;
-        tiles.corner_outs[corner][tile] = is_inside ? out : tiles.corner_outs[0][tile];
-        if (is_inside) tiles.outs[tiles.pixels++] = out;
-      }
+      const int left = 2 * (tile - begin);
+      tiles.slots[tile][corner] = left < count ? first + left : kPixels;
+      tiles.slots[tile][corner + 1] = left + 1 < count ? first + left + 1 : kPixels;
     }
   }
 
   const Unit& unit_;
-  const Blocks::Range& block_;
-  std::int64_t row_ = 0, column_ = 0;  // of the next tile, in the block
-  std::int64_t columns_[kTiles];
+  const std::int64_t rows_, columns_;  // of the block
+  std::int64_t row_ = 0, column_ = 0;  // of the next tile in it
 };
 
 // The distance of two points before and after the products.
@@ -145,9 +140,6 @@ void correlate_winograd(Unit& unit, float* memory) {
   float* const sources = memory;
   float* const products = sources + kWinogradPoints * source_step(job);
   float* const pixels = products + kWinogradPoints * product_step(lanes);
-  std::ptrdiff_t offsets[kTiles];
-  for (int tile = 0; tile < kTiles; ++tile) offsets[tile] = tile * channels;
-
   Tiles tiles;
   for (Tiling tiling(unit); !tiling.is_done();) {
     tiling.take(tiles);
@@ -162,33 +154,26 @@ void correlate_winograd(Unit& unit, float* memory) {
                                      .points = sources + begin * channels,
                                      .point_step = source_step(job)});
     }
-    Correlate correlate = {};
-    correlate.offsets = offsets;
-    correlate.pixels = tiles.count;
-    correlate.rows = 1;
-    correlate.run = channels;
-    correlate.weights = job.weights + weights_of(job, unit.group(), 0, 0);
-    const std::int64_t steps = (tiles.count + 5) / 6;
-    unit.look_ahead(tiles.pixels, kWinogradPoints * steps, correlate.ahead);
+    WinogradMultiply multiply = {};
+    multiply.points = sources;
+    multiply.point_step = source_step(job);
+    multiply.channels = channels;
+    multiply.tiles = tiles.count;
+    multiply.weights = job.weights + weights_of(job, unit.group(), 0, 0);
+    multiply.products = products;
+    multiply.product_step = product_step(lanes);
+    unit.look_ahead(tiles.pixels, kWinogradPoints, multiply.ahead);
     for (std::int64_t first = 0; first < job.group_out_channels(); first += 2 * lanes) {
       const Finish finish = unit.finish_of(pixels, tiles.pixels, tiles.outs, first);
-      correlate.vectors = static_cast<int>(finish.step / lanes);
-      for (int point = 0; point < kWinogradPoints; ++point) {
-        correlate.source = sources + point * source_step(job);
-        correlate.tile = products + point * product_step(lanes);
-        if (point < 4) unit.touch(finish, correlate), correlate.touched_offsets = tiles.corner_outs[point];
-        else std::fill_n(correlate.touched, 4, nullptr);
-        unit.kernels().correlate(correlate);
-        correlate.weights += channels * finish.step;
-        for (Ahead& ahead : correlate.ahead) {
-          if (ahead.from) ahead.from += ahead.lines * steps * 16;
-        }
-      }
-      correlate.ahead[0] = correlate.ahead[1] = {};
+      multiply.vectors = static_cast<int>(finish.step / lanes);
+      multiply.touched = Unit::touched_by(finish);
+      unit.kernels().winograd_multiply(multiply);
+      multiply.weights += kWinogradPoints * channels * finish.step;
+      multiply.ahead[0] = multiply.ahead[1] = {};
       unit.kernels().winograd_output({.points = products,
                                       .point_step = product_step(lanes),
                                       .tiles = tiles.count,
-                                      .vectors = correlate.vectors,
+                                      .vectors = multiply.vectors,
                                       .slots = tiles.slots,
                                       .pixels = pixels});
       unit.kernels().finish(finish);

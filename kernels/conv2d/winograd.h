@@ -26,7 +26,7 @@ struct WinogradShape {
 bool winograd_suits(const WinogradShape& shape);
 
 // G g G' of `lanes` kernels at once, at most kMostTransformLanes: taps [3][3][lanes] to points [16][lanes], point_step floats apart.
-constexpr std::int64_t kMostTransformLanes = 48;
+constexpr std::int64_t kMostTransformLanes = 48;  // three vectors of the widest table
 void winograd_weights(const float* taps, std::int64_t lanes, float* points, std::int64_t point_step);
 
 // G' m G, the way back for gradients: points [16][lanes] to taps [3][3][lanes].
