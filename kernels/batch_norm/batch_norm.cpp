@@ -61,9 +61,7 @@ void check(const BatchNormAffine& op) {
   check_like_mean("shift", op.shift);
 }
 
-Cost cost(const BatchNormAffine& op) {
-  return {.flop = 5 * size_of(op.mean), .bytes = bytes_of(op.mean, op.variance, op.weight, op.bias, op.scale, op.shift)};
-}
+Cost cost(const BatchNormAffine& op) { return {.flop = 5 * size_of(op.mean), .bytes = bytes_of(op.mean, op.variance, op.weight, op.bias, op.scale, op.shift)}; }
 
 void check(const BatchNormRunning& op) {
   check_rank(op.name, "mean", op.mean, 1, "(C)");

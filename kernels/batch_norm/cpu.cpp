@@ -59,8 +59,9 @@ void run(Cpu, const Context&, const BatchNormAffine& op) {
   const float *mean = op.mean.as<float>(), *variance = op.variance.as<float>(), *weight = op.weight.as<float>(), *bias = op.bias.as<float>();
   float *scale = op.scale.as<float>(), *shift = op.shift.as<float>();
   for (std::int64_t c = 0; c < op.mean.size(); ++c) {
-    scale[c] = static_cast<float>(static_cast<double>(weight[c]) * inverse_deviation(variance[c], op.epsilon));
-    shift[c] = bias[c] - mean[c] * scale[c];
+    const double factor = static_cast<double>(weight[c]) * inverse_deviation(variance[c], op.epsilon);
+    scale[c] = static_cast<float>(factor);
+    shift[c] = static_cast<float>(static_cast<double>(bias[c]) - static_cast<double>(mean[c]) * factor);
   }
 }
 

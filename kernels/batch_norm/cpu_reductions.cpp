@@ -56,9 +56,10 @@ void add_task(const Split& split, std::int64_t task, float* sums, double* total,
 // their mean is taken out again.
 void take_pilot(const float* x, std::int64_t rows, std::int64_t C, float* pilot) {
   const std::int64_t count = std::min(rows, kPilotRows);
+  const std::int64_t stride = rows / count | 1;  // odd: an even one could meet the same column of every image row
   std::fill_n(pilot, C, 0.0f);
   for (std::int64_t i = 0; i < count; ++i) {
-    const float* row = x + i * rows / count * C;
+    const float* row = x + i * stride % rows * C;
     for (std::int64_t c = 0; c < C; ++c) pilot[c] += row[c] / static_cast<float>(count);
   }
 }
@@ -153,13 +154,14 @@ void run(Cpu, const Context& context, const BatchNormStatistics& op) {
 
 void run(Cpu, const Context&, const BatchNormRunning& op) {
   check_cpu(op.name, op.mean);
-  const float momentum = static_cast<float>(op.momentum), rest = 1 - op.momentum;
-  const float unbias = op.count > 1 ? static_cast<float>(static_cast<double>(op.count) / static_cast<double>(op.count - 1)) : 0.0f;
-  const float *mean = op.mean.as<float>(), *variance = op.variance.as<float>();
-  float *running_mean = op.running_mean.as<float>(), *running_variance = op.running_variance.as<float>();
-  for (std::int64_t c = 0; c < op.mean.size(); ++c) running_mean[c] = rest * running_mean[c] + momentum * mean[c];
-  if (op.count == 1) return;
-  for (std::int64_t c = 0; c < op.mean.size(); ++c) running_variance[c] = rest * running_variance[c] + momentum * (variance[c] * unbias);
+  const double unbias = op.count > 1 ? static_cast<double>(op.count) / static_cast<double>(op.count - 1) : 0;
+  const auto update = [momentum = op.momentum](float* running, double batch) {
+    *running = static_cast<float>((1 - momentum) * static_cast<double>(*running) + momentum * batch);
+  };
+  for (std::int64_t c = 0; c < op.mean.size(); ++c) {
+    update(op.running_mean.as<float>() + c, static_cast<double>(op.mean.as<float>()[c]));
+    if (op.count > 1) update(op.running_variance.as<float>() + c, static_cast<double>(op.variance.as<float>()[c]) * unbias);
+  }
 }
 
 void run(Cpu, const Context& context, const BatchNormBackwardReduce& op) {

@@ -9,25 +9,48 @@ namespace {
 struct Sizes {
   std::vector<Shape> tensors;
   double momentum = 0.9;
-  bool nesterov = true;
+  double weight_decay = 1e-2;
+  bool nesterov = false;
 };
+
+// The parameters of the CIFAR ResNet with 6 * 5 + 2 layers.
+std::vector<Shape> resnet32() {
+  std::vector<Shape> shapes{{16, 3, 3, 3}, {16}, {16}};
+  std::int64_t inputs = 16;
+  for (const std::int64_t width : {16, 32, 64}) {
+    for (int layer = 0; layer < 10; ++layer) {
+      shapes.insert(shapes.end(), {Shape{width, 3, 3, inputs}, Shape{width}, Shape{width}});
+      inputs = width;
+    }
+  }
+  shapes.insert(shapes.end(), {Shape{10, 64}, Shape{10}});
+  return shapes;
+}
 
 const Declare sgd{CaseOf<Sizes>{
     .name = "sgd",
-    .shapes = {{{{1}}}, {{{3, 3}, {7}}, 0.9, false}, {{{5}, {2, 3}}, 0.0, false}, {{{16, 3, 3, 3}, {16}, {200, 100}, {1}}}},
-    .bench_shapes = {{{{16, 3, 3, 3}, {64, 3, 3, 64}, {512, 512}}}},
+    .shapes = {{{{1}}},
+               {{{3, 5}, {7}}, 0},
+               {{{2, 3, 3, 4}, {1}, {17}, {16, 8}}, 0.9, 0},
+               {{{4096}, {4096}, {3}, {8191}}, 0.8, 1e-2, true},  // a tensor ends with a range
+               {{{3}, {30011}, {2, 2}, {9000}}, 0.9, 1e-2, true},
+               {{{20, 1000}, {5}}}},
+    .bench_shapes = {{resnet32()}, {resnet32(), 0.9, 1e-4, true}, {{{4 << 20}}}},
     .make =
         [](Problem& p, const Sizes& s) {
+          // NOTE: all positive and the parameter large, so that a tensor of one element does not cancel to nearly 0.
+          const Fill about_one = uniform(0.5, 2);
           const auto tensors = std::make_shared<std::vector<SgdTensor>>();
           for (std::size_t i = 0; i < s.tensors.size(); ++i) {
-            const auto name = [&](const char* array) { return fmt::format("{}{}", array, i); };
-            const View parameter = p.parameter_inout(name("parameter"), s.tensors[i]);
-            const ConstView gradient = p.parameter(name("gradient"), s.tensors[i]);
-            const View momentum = s.momentum > 0 ? p.parameter_inout(name("momentum"), s.tensors[i]) : View();
-            tensors->push_back({parameter, gradient, momentum});
+            tensors->push_back({.parameter = p.parameter_inout(fmt::format("parameter{}", i), s.tensors[i], uniform(10, 20)),
+                                .gradient = p.parameter(fmt::format("gradient{}", i), s.tensors[i], about_one),
+                                .momentum = s.momentum > 0 ? p.parameter_inout(fmt::format("momentum{}", i), s.tensors[i], about_one) : View()});
           }
-          const ConstView rate = p.parameter("learning_rate", {1}, constant(0.1));
-          const Sgd step{.tensors = *tensors, .learning_rate = rate, .momentum = s.momentum, .weight_decay = 0.01, .nesterov = s.nesterov};
+          const Sgd step{.tensors = *tensors,
+                         .learning_rate = p.parameter("learning_rate", {1}, uniform(0.05, 0.5)),
+                         .momentum = s.momentum,
+                         .weight_decay = s.weight_decay,
+                         .nesterov = s.nesterov};
           p.forward(step, tensors);
           p.forward(step, tensors);
         },

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// All tensors are cut into ranges of 16 K elements, and the ranges are shared out in one parallel loop: small tensors cost no launch.
+// Stochastic gradient descent on the cpu device: the tensors are laid end to end and cut into ranges of one size, so that one
+// parallel loop serves them all and small tensors cost nothing extra.
 #include <algorithm>
 
 #include "kernels/common/check.h"
@@ -10,46 +11,51 @@ namespace isda::kernels {
 
 namespace {
 
-constexpr std::int64_t kGrain = std::int64_t{1} << 14;
+constexpr std::int64_t kRangeElements = 8 * 1024;
 
-struct Range {
-  const SgdTensor* tensor;
-  std::int64_t begin, end;
+struct Factors {
+  float learning_rate, momentum, weight_decay;
 };
 
-void update(const Sgd& op, const Range& range) {
-  float* parameter = range.tensor->parameter.as<float>();
-  const float* gradient = range.tensor->gradient.as<float>();
-  float* buffer = range.tensor->momentum.as<float>();
-  const float learning_rate = op.learning_rate.as<float>()[0];
-  const auto momentum = static_cast<float>(op.momentum), weight_decay = static_cast<float>(op.weight_decay);
-  if (momentum == 0) {
-    for (std::int64_t i = range.begin; i < range.end; ++i) parameter[i] -= learning_rate * (gradient[i] + weight_decay * parameter[i]);
-    return;
-  }
-  for (std::int64_t i = range.begin; i < range.end; ++i) {
+// The elements [begin, end) of one tensor.
+template <bool has_momentum, bool is_nesterov>
+void step(const SgdTensor& tensor, const Factors& factors, std::int64_t begin, std::int64_t end) {
+  const auto [learning_rate, momentum, weight_decay] = factors;
+  float* parameter = tensor.parameter.as<float>();
+  float* buffer = tensor.momentum.as<float>();
+  const float* gradient = tensor.gradient.as<float>();
+#pragma omp simd
+  for (std::int64_t i = begin; i < end; ++i) {
     const float g = gradient[i] + weight_decay * parameter[i];
-    const float b = momentum * buffer[i] + g;
-    buffer[i] = b;
-    parameter[i] -= learning_rate * (op.nesterov ? g + momentum * b : b);
+    float change = g;
+    if constexpr (has_momentum) {
+      const float b = momentum * buffer[i] + g;
+      buffer[i] = b;
+      change = is_nesterov ? g + momentum * b : b;
+    }
+    parameter[i] -= learning_rate * change;
   }
 }
 
 }  // namespace
 
 void run(Cpu, const Context& context, const Sgd& op) {
+  const auto count = static_cast<std::int64_t>(op.tensors.size());
   check_cpu(op.name, op.tensors.front().parameter);
-  std::int64_t count = 0;
-  for (const auto& tensor : op.tensors) count += (tensor.parameter.size() + kGrain - 1) / kGrain;
+  const auto update = op.momentum > 0 ? (op.nesterov ? step<true, true> : step<true, false>) : step<false, false>;
+  const Factors factors{op.learning_rate.as<float>()[0], static_cast<float>(op.momentum), static_cast<float>(op.weight_decay)};
+  // Where each tensor begins in the row of all tensors.
   Scratch scratch = context.scratch();
-  Range* ranges = scratch.take<Range>(count);
-  std::int64_t next = 0;
-  for (const auto& tensor : op.tensors) {
-    for (std::int64_t begin = 0; begin < tensor.parameter.size(); begin += kGrain) {
-      ranges[next++] = {&tensor, begin, std::min(begin + kGrain, tensor.parameter.size())};
+  auto* begins = scratch.take<std::int64_t>(count + 1);
+  begins[0] = 0;
+  for (std::int64_t i = 0; i < count; ++i) begins[i + 1] = begins[i] + op.tensors[static_cast<std::size_t>(i)].parameter.size();
+  // Each range: the parts of the tensors that lie in it.
+  parallel_ranges(context, begins[count], kRangeElements, [=, tensors = op.tensors](std::int64_t begin, std::int64_t end) {
+    auto i = std::upper_bound(begins, begins + count + 1, begin) - begins - 1;
+    for (; i < count && begins[i] < end; ++i) {
+      update(tensors[static_cast<std::size_t>(i)], factors, std::max<std::int64_t>(begin - begins[i], 0), std::min(end, begins[i + 1]) - begins[i]);
     }
-  }
-  parallel_for(context, count, [&](std::int64_t i) { update(op, ranges[i]); });
+  });
 }
 
 }  // namespace isda::kernels

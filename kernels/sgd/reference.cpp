@@ -1,21 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
+// Stochastic gradient descent: the definition.
 #include "kernels/sgd/sgd.h"
 
 namespace isda::kernels {
 
 void run(Reference, const Context&, const Sgd& op) {
-  const double momentum = op.momentum, weight_decay = op.weight_decay, learning_rate = op.learning_rate.at(0);
-  for (const auto& tensor : op.tensors) {
-    for (std::int64_t i = 0; i < tensor.parameter.size(); ++i) {
-      const double p = tensor.parameter.at_offset(i);
-      const double g = tensor.gradient.at_offset(i) + weight_decay * p;
-      double direction = g;
-      if (momentum > 0) {
-        const double b = momentum * tensor.momentum.at_offset(i) + g;
-        tensor.momentum.set_offset(b, i);
-        direction = op.nesterov ? g + momentum * b : b;
+  const double learning_rate = op.learning_rate.at(0);
+  const double momentum = op.momentum, weight_decay = op.weight_decay;
+  for (const auto& [parameter, gradient, buffer] : op.tensors) {
+    for (std::int64_t i = 0; i < parameter.size(); ++i) {
+      const double p = parameter.at_offset(i);
+      const double g = gradient.at_offset(i) + weight_decay * p;
+      double step = g;
+      if (op.momentum > 0) {
+        const double b = momentum * buffer.at_offset(i) + g;
+        buffer.set_offset(b, i);
+        step = op.nesterov ? g + momentum * b : b;
       }
-      tensor.parameter.set_offset(p - learning_rate * direction, i);
+      parameter.set_offset(p - learning_rate * step, i);
     }
   }
 }
