@@ -12,29 +12,18 @@ namespace {
 // Panels of b that a block of rows of a meets before the next block does: together they stay in the level-2 cache.
 constexpr std::int64_t kPanelsAtOnce = 4;
 
-// Writes `rows` rows of a tile to c, `columns` of them, with the bias added.
-template <int rows>
-void store_tile(const Lanes (&sum)[rows][2], const float* bias, float* c, std::int64_t c_row, std::int64_t columns) {
-  for (int r = 0; r < rows; ++r, c += c_row) {
-    if (columns == kTileColumns) {
-      store_lanes(c, bias ? sum[r][0] + load_lanes(bias) : sum[r][0]);
-      store_lanes(c + kLanes, bias ? sum[r][1] + load_lanes(bias + kLanes) : sum[r][1]);
-    } else {
-      for (std::int64_t j = 0; j < columns; ++j) c[j] = sum[r][j / kLanes][j % kLanes] + (bias ? bias[j] : 0.0f);
-    }
-  }
-}
-
 // The rows of c from `row` on, as many as a tile has, in the columns of some panels.
 void multiply_block(const Gemm& product, const float* packed, std::int64_t row, std::int64_t begin_panel, std::int64_t end_panel) {
   const auto& [M, N, K, a, b, c, bias] = product;
   const Matrix rows_of_a{a.data + row * a.row, a.row, a.column};
   with_tile_rows(M - row, [&, N = N, K = K, c = c, bias = bias]<int rows>() {
     for (std::int64_t panel = begin_panel; panel < end_panel; ++panel) {
-      const std::int64_t column = panel * kTileColumns;
-      Lanes sum[rows][2];
+      const std::int64_t column = panel * kTileColumns, count = std::min<std::int64_t>(N - column, kTileColumns);
+      TileRow sum[rows];
       multiply_tile<rows>(K, rows_of_a, packed + panel * K * kTileColumns, sum);
-      store_tile<rows>(sum, bias ? bias + column : nullptr, c + row * N + column, N, std::min<std::int64_t>(N - column, kTileColumns));
+      const TileRow added = bias ? load_row(bias + column, count) : TileRow{};
+#pragma GCC unroll 8
+      for (int r = 0; r < rows; ++r) store_row(c + (row + r) * N + column, {sum[r].left + added.left, sum[r].right + added.right}, count);
     }
   });
 }
@@ -45,8 +34,10 @@ void pack_panel(const Matrix& b, std::int64_t depth, std::int64_t columns, std::
   const std::int64_t count = std::min<std::int64_t>(columns - first, kTileColumns);
   if (count < kTileColumns) std::fill_n(panel, depth * kTileColumns, 0.0f);
   const float* from = b.data + first * b.column;
-  if (b.column == 1) {
-    for (std::int64_t k = 0; k < depth; ++k) std::copy_n(from + k * b.row, count, panel + k * kTileColumns);
+  if (b.column == 1 && count == kTileColumns) {
+    for (std::int64_t k = 0; k < depth; ++k) store_row(panel + k * kTileColumns, load_row(from + k * b.row));
+  } else if (b.column == 1) {
+    for (std::int64_t k = 0; k < depth; ++k) copy_some(from + k * b.row, count, panel + k * kTileColumns);
   } else {
     for (std::int64_t j = 0; j < count; ++j) {
       for (std::int64_t k = 0; k < depth; ++k) panel[k * kTileColumns + j] = from[j * b.column + k * b.row];

@@ -19,8 +19,32 @@ namespace isda {
 constexpr int kTileRows = kLanes == 16 ? 8 : 6;
 constexpr int kTileColumns = 2 * kLanes;
 
-inline Lanes load_lanes(const float* from) { return *reinterpret_cast<const Lanes*>(from); }
-inline void store_lanes(float* to, Lanes value) { *reinterpret_cast<Lanes*>(to) = value; }
+// One row of a tile.
+struct TileRow {
+  Lanes left{}, right{};
+};
+inline void copy_some(const float* from, std::int64_t count, float* to) {
+  for (std::int64_t j = 0; j < count; ++j) to[j] = from[j];
+}
+// The first `count` elements from memory, zeros behind them.
+inline TileRow load_row(const float* from, std::int64_t count = kTileColumns) {
+  if (count == kTileColumns) return {load<Lanes>(from, 0), load<Lanes>(from, 1)};
+  float row[kTileColumns] = {};
+  copy_some(from, count, row);
+  return {load<Lanes>(row, 0), load<Lanes>(row, 1)};
+}
+// The first `count` elements to memory.
+inline void store_row(float* to, const TileRow& row, std::int64_t count = kTileColumns) {
+  if (count == kTileColumns) {
+    store(to, 0, row.left);
+    store(to, 1, row.right);
+  } else {
+    float all[kTileColumns];
+    store(all, 0, row.left);
+    store(all, 1, row.right);
+    copy_some(all, count, to);
+  }
+}
 inline float sum_of(const Lanes& value) {
   float sum = 0;
   for (int lane = 0; lane < kLanes; ++lane) sum += value[lane];
@@ -36,24 +60,27 @@ struct Matrix {
 
 constexpr std::int64_t panels_of(std::int64_t columns) { return (columns + kTileColumns - 1) / kTileColumns; }
 
-// The product of `rows` rows of a with one packed panel of b: sum[r][0] holds its first kLanes columns, sum[r][1] the others.
+// The product of `rows` rows of a with one packed panel of b.
+// NOTE: not inlined: among other code GCC does not keep all the sums in registers.
 template <int rows>
-inline void multiply_tile(std::int64_t depth, const Matrix& a, const float* panel, Lanes (&sum)[rows][2]) {
+[[gnu::noinline]] void multiply_tile(std::int64_t depth, const Matrix& a, const float* panel, TileRow (&sum)[rows]) {
+  const std::int64_t step = a.column;
   const float* row[rows];
+  Lanes left[rows], right[rows];
   for (int r = 0; r < rows; ++r) {
     row[r] = a.data + r * a.row;
-    sum[r][0] = sum[r][1] = Lanes{};
+    left[r] = right[r] = Lanes{};
   }
-  for (std::int64_t k = 0; k < depth; ++k) {
-    const Lanes left = load_lanes(panel), right = load_lanes(panel + kLanes);
+  for (std::int64_t k = 0; k < depth; ++k, panel += kTileColumns) {
+    const Lanes b0 = load<Lanes>(panel, 0), b1 = load<Lanes>(panel, 1);
 #pragma GCC unroll 8
     for (int r = 0; r < rows; ++r) {
-      const float factor = row[r][k * a.column];
-      sum[r][0] += factor * left;
-      sum[r][1] += factor * right;
+      left[r] += row[r][k * step] * b0;
+      right[r] += row[r][k * step] * b1;
     }
-    panel += kTileColumns;
   }
+#pragma GCC unroll 8
+  for (int r = 0; r < rows; ++r) sum[r] = {left[r], right[r]};
 }
 
 // Calls body<rows>() with rows = min(count, kTileRows) known at compile time.

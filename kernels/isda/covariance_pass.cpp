@@ -82,7 +82,7 @@ class Worker {
       with_tile_rows(part.row + part.rows - row, [&]<int rows>() {
         for (std::int64_t panel = 0; panel < panels_of(part.columns); ++panel) {
           const std::int64_t column = panel * kTileColumns;
-          Lanes sum[rows][2];
+          TileRow sum[rows];
           multiply_tile<rows>(rank, {z + row, 1, A_}, terms_ + panel * rank * kTileColumns, sum);
           float* packed = strip_ ? strip_ + (panel * A_ + row) * kTileColumns : nullptr;
           add_tile<rows>(sum, keep, covariance + row * A_ + part.column + column, std::min<std::int64_t>(part.columns - column, kTileColumns), packed);
@@ -113,12 +113,13 @@ class Worker {
         Lanes products[rows] = {};
         for (std::int64_t panel = 0; panel < panels_of(part.columns); ++panel) {
           const std::int64_t column = panel * kTileColumns, count = std::min<std::int64_t>(part.columns - column, kTileColumns);
-          Lanes sum[rows][2];
+          TileRow sum[rows];
           multiply_tile<rows>(A_, rows_of_d, strip_ + panel * A_ * kTileColumns, sum);
+#pragma GCC unroll 8
           for (int r = 0; r < rows; ++r) {
-            const float* d = rows_of_d.data + r * width_ + part.column + column;
-            products[r] += sum[r][0] * load_lanes(d) + sum[r][1] * load_lanes(d + kLanes);
-            store_row(sum[r], u + (row + r) * A_ + column, count);
+            const TileRow d = load_row(rows_of_d.data + r * width_ + part.column + column);
+            products[r] += sum[r].left * d.left + sum[r].right * d.right;
+            store_row(u + (row + r) * A_ + column, sum[r], count);
           }
         }
         for (int r = 0; r < rows; ++r) q[row + r] = sum_of(products[r]);
@@ -139,31 +140,15 @@ class Worker {
     differences_slot_ = slot;
   }
 
-  static void store_row(const Lanes (&sum)[2], float* to, std::int64_t count) {
-    if (count == kTileColumns) {
-      store_lanes(to, sum[0]);
-      store_lanes(to + kLanes, sum[1]);
-    } else {
-      for (std::int64_t j = 0; j < count; ++j) to[j] = sum[j / kLanes][j % kLanes];
-    }
-  }
-
   // s <- keep s + sum for a tile of the covariance, of which `count` columns exist; and a copy to `packed`.
   template <int rows>
-  void add_tile(const Lanes (&sum)[rows][2], float keep, float* s, std::int64_t count, float* packed) {
-    for (int r = 0; r < rows; ++r, s += A_) {
-      Lanes value[2];
-      if (count == kTileColumns) {
-        value[0] = keep * load_lanes(s) + sum[r][0];
-        value[1] = keep * load_lanes(s + kLanes) + sum[r][1];
-      } else {
-        float old[kTileColumns] = {};
-        std::copy_n(s, count, old);
-        value[0] = keep * load_lanes(old) + sum[r][0];
-        value[1] = keep * load_lanes(old + kLanes) + sum[r][1];
-      }
-      store_row(value, s, count);
-      if (packed) store_row(value, packed + r * kTileColumns, kTileColumns);
+  void add_tile(const TileRow (&sum)[rows], float keep, float* s, std::int64_t count, float* packed) const {
+#pragma GCC unroll 8
+    for (int r = 0; r < rows; ++r) {
+      const TileRow old = load_row(s + r * A_, count);
+      const TileRow now{keep * old.left + sum[r].left, keep * old.right + sum[r].right};
+      store_row(s + r * A_, now, count);
+      if (packed) store_row(packed + r * kTileColumns, now);
     }
   }
 

@@ -2,7 +2,6 @@
 // The cpu version in its parts: the batch is sorted by class (members.h) and folded into counts and means; the covariances are
 // passed over once (covariance_pass.h, or the diagonal here), which gives Q; the logits are one product, and Q[y] is added to them.
 #include <algorithm>
-#include <vector>
 
 #include "kernels/common/check.h"
 #include "kernels/common/gemm.h"
@@ -24,11 +23,18 @@ void update_diagonal(const Context& context, const Terms& terms, float* covarian
     for (std::int64_t slot = begin; slot < end; ++slot) {
       const float keep = terms.keep[slot];
       float* s = covariance + terms.members.classes[slot] * A;
-      for (std::int64_t a = 0; a < A; ++a) s[a] *= keep;
-      for (std::int64_t k = 0; k < terms.rank(slot); ++k) {
-        const float* z = terms.row(slot) + k * A;
-        for (std::int64_t a = 0; a < A; ++a) s[a] += z[a] * z[a];
-      }
+      const float* z = terms.row(slot);
+      const std::int64_t rank = terms.rank(slot);
+      for_strips(A, [=]<class V, int count>(std::int64_t a) {
+        V sum[count]{};
+        for (std::int64_t k = 0; k < rank; ++k) {
+          for (int v = 0; v < count; ++v) {
+            const V term = load<V>(z + k * A + a, v);
+            sum[v] += term * term;
+          }
+        }
+        for (int v = 0; v < count; ++v) store(s + a, v, V(keep * load<V>(s + a, v) + sum[v]));
+      });
     }
   });
 }
@@ -68,11 +74,12 @@ void augment(const Members& members, const float* logits, const float* q, std::i
   }
 }
 
-// The three forward operations are one: `update` and `forward` are null where that part is not asked for.
+// What an update changes.
 struct Statistics {
   float *count, *mean, *covariance;
 };
 
+// IsdaForward, after the update of `statistics` unless that is null.
 template <class Operation>
 void run_forward(const Context& context, const Operation& op, const Statistics* statistics) {
   check_cpu(op.name, op.features);

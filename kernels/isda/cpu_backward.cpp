@@ -3,10 +3,9 @@
 // a block of dW stays in cache while the blocks of every U_c go by.
 #include <algorithm>
 
-#include "kernels/common/check.h"
 #include "kernels/common/gemm.h"
 #include "kernels/common/parallel.h"
-#include "kernels/isda/isda.h"
+#include "kernels/isda/host_checks.h"
 #include "kernels/isda/members.h"
 
 namespace isda::kernels {
@@ -63,6 +62,7 @@ void run(Cpu, const Context& context, const IsdaBackward& op) {
   const auto [N, A] = op.features.extents<2>();
   const std::int64_t C = op.weight.extent(0);
   check_labels(op.name, op.labels, C);
+  check_slots(op);
   const float* gradient = op.daugmented.as<float>();
   float* dweight = op.dweight.as<float>();
   const float ratio = *op.ratio.as<float>();
@@ -85,9 +85,6 @@ void run(Cpu, const Context& context, const IsdaBackward& op) {
   float* g = scratch.take<float>(members.present * C);
   std::fill_n(g, members.present * C, 0.0f);
   for (std::int64_t slot = 0; slot < members.present; ++slot) {
-    const std::int32_t c = members.classes[slot];
-    require(slots[c] >= 0 && slots[c] < std::min(N, C), "[{}] slots[{}] is {}, but class {} is among the labels; pass the slots of this batch's forward",
-            op.name, c, slots[c], c);
     for (std::int32_t k = members.begin[slot]; k < members.begin[slot + 1]; ++k) {
       for (std::int64_t j = 0; j < C; ++j) g[slot * C + j] += gradient[members.samples[k] * C + j];
     }

@@ -42,13 +42,13 @@ struct IsdaForward {
   ConstView features;     // (N,A)
   ConstView labels;       // (N) i32
   ConstView weight;       // (C,A)
-  ConstView bias;         // (C), optional
+  ConstView bias = {};    // (C), optional
   ConstView covariance;   // (C,A,A) or (C,A)
   ConstView ratio;        // (1)
   View logits;            // (N,C), overwritten: the plain ones
   View augmented_logits;  // (N,C), overwritten
   View slots;             // (C) i32, overwritten: the position of class c among the present classes in order of number; -1 if absent
-  View u;                 // (min(N,C),C,A), full covariance only: u[slots[c]] is overwritten by U_c; slots not used keep what they held
+  View u = {};            // (min(N,C),C,A), full covariance only: u[slots[c]] is overwritten by U_c; slots not used keep what they held
 };
 ISDA_OPERATION(IsdaForward);
 
@@ -58,7 +58,7 @@ struct IsdaUpdateForward {
   ConstView features;     // (N,A)
   ConstView labels;       // (N) i32
   ConstView weight;       // (C,A)
-  ConstView bias;         // (C), optional
+  ConstView bias = {};    // (C), optional
   ConstView ratio;        // (1)
   View count;             // (C), changed in place
   View mean;              // (C,A), changed in place
@@ -66,7 +66,7 @@ struct IsdaUpdateForward {
   View logits;            // (N,C), overwritten
   View augmented_logits;  // (N,C), overwritten
   View slots;             // (C) i32, overwritten
-  View u;                 // (min(N,C),C,A), full covariance only
+  View u = {};            // (min(N,C),C,A), full covariance only
 };
 ISDA_OPERATION(IsdaUpdateForward);
 
@@ -78,11 +78,11 @@ struct IsdaBackward {
   ConstView weight;      // (C,A)
   ConstView covariance;  // (C,A,A) or (C,A); read when diagonal, its shape tells which
   ConstView slots;       // (C) i32, of the forward
-  ConstView u;           // (min(N,C),C,A), of the forward, full covariance only
+  ConstView u = {};      // (min(N,C),C,A), of the forward, full covariance only
   ConstView ratio;       // (1)
   View dfeatures;        // (N,A), overwritten
   View dweight;          // (C,A), overwritten
-  View dbias;            // (C), optional, overwritten
+  View dbias = {};       // (C), optional, overwritten
 };
 ISDA_OPERATION(IsdaBackward);
 

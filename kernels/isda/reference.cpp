@@ -2,9 +2,8 @@
 #include <cmath>
 #include <vector>
 
-#include "kernels/common/check.h"
 #include "kernels/common/grid.h"
-#include "kernels/isda/isda.h"
+#include "kernels/isda/host_checks.h"
 
 namespace isda::kernels {
 
@@ -66,7 +65,7 @@ void run(Reference, const Context&, const IsdaUpdate& op) {
     const auto updated = [&](double old, std::size_t a, std::size_t b) {
       double v = 0;
       for (const auto i : samples) v += (op.features.at(i, a) - nu[a]) * (op.features.at(i, b) - nu[b]) / m;
-      return (1 - w) * old + w * v + w * (1 - w) * shift[a] * shift[b];
+      return (1 - w) * old + w * v + w * (1 - w) * (shift[a] * shift[b]);
     };
     for (std::size_t a = 0; a < nu.size(); ++a) {
       if (op.covariance.shape().rank() == 2)
@@ -113,6 +112,7 @@ void run(Reference, const Context&, const IsdaForward& op) {
 }
 
 void run(Reference, const Context& context, const IsdaUpdateForward& op) {
+  check_labels(op.name, op.labels, op.weight.extent(0));
   run(Reference{}, context, IsdaUpdate{.features = op.features, .labels = op.labels, .count = op.count, .mean = op.mean, .covariance = op.covariance});
   run(Reference{}, context,
       IsdaForward{.features = op.features,
@@ -131,6 +131,7 @@ void run(Reference, const Context&, const IsdaBackward& op) {
   const auto [N, C] = op.daugmented.extents<2>();
   const std::int64_t A = op.features.extent(1);
   check_labels(op.name, op.labels, C);
+  check_slots(op);
   const double ratio = op.ratio.at(0);
 
   for (const auto [i, a] : grid(N, A)) {

@@ -10,22 +10,22 @@ namespace isda::kernels {
 
 struct Linear {
   static constexpr auto name = "linear";
-  ConstView x;       // (N,A)
-  ConstView weight;  // (C,A)
-  ConstView bias;    // (C), optional
-  View y;            // (N,C), overwritten
+  ConstView x;          // (N,A)
+  ConstView weight;     // (C,A)
+  ConstView bias = {};  // (C), optional
+  View y;               // (N,C), overwritten
 };
 ISDA_OPERATION(Linear);
 
 // dx[n,a] = sum over c of dy[n,c] weight[c,a]    dweight[c,a] = sum over n of dy[n,c] x[n,a]    dbias[c] = sum over n of dy[n,c]
 struct LinearBackward {
   static constexpr auto name = "linear_backward";
-  ConstView dy;      // (N,C), the type of x
-  ConstView x;       // (N,A)
-  ConstView weight;  // (C,A)
-  View dx;           // (N,A), optional, overwritten
-  View dweight;      // (C,A), optional, the parameter type, overwritten
-  View dbias;        // (C), optional, the parameter type, overwritten
+  ConstView dy;       // (N,C), the type of x
+  ConstView x;        // (N,A)
+  ConstView weight;   // (C,A)
+  View dx = {};       // (N,A), optional, overwritten
+  View dweight = {};  // (C,A), optional, the parameter type, overwritten
+  View dbias = {};    // (C), optional, the parameter type, overwritten
 };
 ISDA_OPERATION(LinearBackward);
 

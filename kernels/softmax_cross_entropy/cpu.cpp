@@ -19,29 +19,33 @@ struct Sample {
 
 // Loss and hit of one sample of C logits z; its probabilities minus targets, times `scale`, go to gradient.
 Sample sample_of(const float* z, std::int64_t C, std::int64_t label, float smoothing, float scale, float* gradient) {
-  const float largest = *std::max_element(z, z + C);
-  float sum = 0;
-  for (std::int64_t c = 0; c < C; ++c) {
-    gradient[c] = std::exp(z[c] - largest);
-    sum += gradient[c];
-  }
+  // NOTE: the exponentials but the largest are summed by themselves: when the network is sure of itself, loss and gradient are made of
+  // them alone, and in 1 + others - 1 they would drown.
+  const float* top = std::max_element(z, z + C);
+  float others = 0;
+  for (std::int64_t c = 0; c < C; ++c) gradient[c] = std::exp(z[c] - *top);
+  const float one = gradient[top - z];  // or NaN
+  gradient[top - z] = one - 1;
+  for (std::int64_t c = 0; c < C; ++c) others += gradient[c];
+  gradient[top - z] = one;
 
   // The loss: log sum exp minus the mean logit under the target.
-  float target_logit = (1 - smoothing) * (z[label] - largest);
+  float target_logit = (1 - smoothing) * (z[label] - *top);
   if (smoothing > 0) {
     float total = 0;
-    for (std::int64_t c = 0; c < C; ++c) total += z[c] - largest;
+    for (std::int64_t c = 0; c < C; ++c) total += z[c] - *top;
     target_logit += smoothing / static_cast<float>(C) * total;
   }
-  // NOTE: a sum that is NaN has a NaN logit in it, and there is no hit.
+  // NOTE: each comparison is false where a logit is NaN.
   const bool is_hit = std::find_if(z, z + C, [&](float other) { return !(z[label] > other); }) == z + label &&
                       std::all_of(z + label, z + C, [&](float other) { return z[label] >= other; });
 
-  // The gradient.
-  const float factor = scale / sum, everywhere = scale * smoothing / static_cast<float>(C);
+  // The gradient: p - (1-s) - s/C at the label, p - s/C elsewhere.
+  const float factor = scale / (1 + others), everywhere = scale * smoothing / static_cast<float>(C);
+  const float of_label = z + label == top ? smoothing * scale - others * factor : gradient[label] * factor - (1 - smoothing) * scale;
   for (std::int64_t c = 0; c < C; ++c) gradient[c] = gradient[c] * factor - everywhere;
-  gradient[label] -= scale * (1 - smoothing);
-  return {std::log(sum) - target_logit, is_hit};
+  gradient[label] = of_label - everywhere;
+  return {std::log1p(others) - target_logit, is_hit};
 }
 
 }  // namespace

@@ -17,13 +17,13 @@ namespace isda::kernels {
 
 struct SoftmaxCrossEntropy {
   static constexpr auto name = "softmax_cross_entropy";
-  ConstView logits;           // (N,C)
-  ConstView labels;           // (N) i32, in [0,C)
-  double label_smoothing = 0; // in [0,1)
-  View loss;                  // (1), the mean over the batch
-  View losses;                // (N), optional: the loss of each sample
-  View dlogits;               // (N,C), optional: the gradient of the mean loss
-  View correct;               // (1) i32, optional: top-1 hits; of equal logits the first counts
+  ConstView logits;            // (N,C)
+  ConstView labels;            // (N) i32, in [0,C)
+  double label_smoothing = 0;  // in [0,1)
+  View loss;                   // (1), the mean over the batch
+  View losses = {};            // (N), optional: the loss of each sample
+  View dlogits = {};           // (N,C), optional: the gradient of the mean loss
+  View correct = {};           // (1) i32, optional: top-1 hits; of equal logits the first counts
 };
 ISDA_OPERATION(SoftmaxCrossEntropy);
 

@@ -1,0 +1,465 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the cases of kernels/isda cannot see: statistics over many batches against all samples seen so far, which bits may not change,
+// and what is said about wrong arguments.
+#include "kernels/isda/isda.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "kernels/linear/linear.h"
+#include "tests/kernels/checker.h"
+
+namespace isda::kernels {
+namespace {
+
+constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
+
+// An array that owns its memory.
+class Array {
+ public:
+  Array() = default;
+  Array(DType type, const Shape& shape, double value = 0) : bytes_(static_cast<std::size_t>(shape.size()) * size_of(type)), type_(type), shape_(shape) {
+    for (std::int64_t i = 0; i < shape.size(); ++i) view().set_offset(value, i);
+  }
+  View view() const { return View(const_cast<std::byte*>(bytes_.data()), type_, shape_); }
+  operator View() const { return view(); }
+  double operator[](std::int64_t i) const { return view().at_offset(i); }
+  void set(std::int64_t i, double value) const { view().set_offset(value, i); }
+  bool operator==(const Array& other) const { return bytes_ == other.bytes_; }
+  // Elements [begin, begin + count), bit for bit.
+  std::vector<std::byte> bits(std::int64_t begin, std::int64_t count) const {
+    const auto size = static_cast<std::int64_t>(size_of(type_));
+    return {bytes_.begin() + begin * size, bytes_.begin() + (begin + count) * size};
+  }
+
+ private:
+  std::vector<std::byte> bytes_;
+  DType type_ = DType::f32;
+  Shape shape_;
+};
+
+// One batch, the parameters, the statistics and every result of the head.
+struct Head {
+  std::int64_t N, C, A;
+  bool is_full;
+  Array features, labels, weight, bias, ratio, count, mean, covariance, logits, augmented, slots, u, daugmented, dfeatures, dweight, dbias;
+
+  Head(DType type, std::int64_t samples, std::int64_t classes, std::int64_t width, bool full)
+      : N(samples),
+        C(classes),
+        A(width),
+        is_full(full),
+        features(type, {N, A}),
+        labels(DType::i32, {N}),
+        weight(type, {C, A}),
+        bias(type, {C}),
+        ratio(type, {1}, 0.5),
+        count(type, {C}),
+        mean(type, {C, A}),
+        covariance(type, full ? Shape{C, A, A} : Shape{C, A}),
+        logits(type, {N, C}, kNaN),
+        augmented(type, {N, C}, kNaN),
+        slots(DType::i32, {C}, 77),
+        u(type, {std::min(N, C), C, A}, kNaN),
+        daugmented(type, {N, C}),
+        dfeatures(type, {N, A}, kNaN),
+        dweight(type, {C, A}, kNaN),
+        dbias(type, {C}, kNaN) {}
+
+  View u_if_full() const { return is_full ? u.view() : View(); }
+  IsdaUpdate update() const { return {.features = features, .labels = labels, .count = count, .mean = mean, .covariance = covariance}; }
+  IsdaForward forward() const {
+    return {.features = features,
+            .labels = labels,
+            .weight = weight,
+            .bias = bias,
+            .covariance = covariance,
+            .ratio = ratio,
+            .logits = logits,
+            .augmented_logits = augmented,
+            .slots = slots,
+            .u = u_if_full()};
+  }
+  IsdaUpdateForward update_forward() const {
+    return {.features = features,
+            .labels = labels,
+            .weight = weight,
+            .bias = bias,
+            .ratio = ratio,
+            .count = count,
+            .mean = mean,
+            .covariance = covariance,
+            .logits = logits,
+            .augmented_logits = augmented,
+            .slots = slots,
+            .u = u_if_full()};
+  }
+  IsdaBackward backward() const {
+    return {.daugmented = daugmented,
+            .features = features,
+            .labels = labels,
+            .weight = weight,
+            .covariance = covariance,
+            .slots = slots,
+            .u = u_if_full(),
+            .ratio = ratio,
+            .dfeatures = dfeatures,
+            .dweight = dweight,
+            .dbias = dbias};
+  }
+};
+
+// Fills an array with normal numbers.
+class Random {
+ public:
+  void fill(const Array& array, double mean = 0, double deviation = 1) {
+    for (std::int64_t i = 0; i < array.view().size(); ++i) array.set(i, mean + deviation * normal_(generator_));
+  }
+  // Labels among the first `classes`.
+  void label(const Array& labels, std::int64_t classes) {
+    for (std::int64_t i = 0; i < labels.view().size(); ++i) labels.set(i, static_cast<double>(generator_() % static_cast<std::uint64_t>(classes)));
+  }
+  void everything(const Head& head) {
+    fill(head.features, 1);
+    label(head.labels, head.C);
+    fill(head.weight);
+    fill(head.bias);
+    fill(head.daugmented);
+  }
+
+ private:
+  std::mt19937_64 generator_{7};
+  std::normal_distribution<double> normal_;
+};
+
+// Every sample seen, and the statistics of a class computed from all of them at once.
+class History {
+ public:
+  History(std::int64_t classes, std::int64_t width) : samples_(static_cast<std::size_t>(classes)), A_(static_cast<std::size_t>(width)) {}
+
+  void append(const Head& head) {
+    for (std::int64_t i = 0; i < head.N; ++i) {
+      std::vector<double> sample;
+      for (std::int64_t a = 0; a < head.A; ++a) sample.push_back(head.features[i * head.A + a]);
+      samples_[static_cast<std::size_t>(head.labels[i])].push_back(sample);
+    }
+  }
+
+  // The largest error of the statistics of `head`, as a share of the largest magnitude of each of mean and covariance.
+  double error(const Head& head) const {
+    double mean_error = 0, mean_scale = 1e-300, spread_error = 0, spread_scale = 1e-300;
+    const auto worse = [](double& worst, double value) { worst = std::isnan(value) ? std::numeric_limits<double>::infinity() : std::max(worst, value); };
+    for (std::size_t c = 0; c < samples_.size(); ++c) {
+      const double n = static_cast<double>(samples_[c].size());
+      if (head.count[static_cast<std::int64_t>(c)] != n) return std::numeric_limits<double>::infinity();
+      std::vector<double> mean(A_, 0.0);
+      for (const auto& sample : samples_[c]) {
+        for (std::size_t a = 0; a < A_; ++a) mean[a] += sample[a] / n;
+      }
+      for (std::size_t a = 0; a < A_; ++a) {
+        worse(mean_error, std::abs(head.mean[static_cast<std::int64_t>(c * A_ + a)] - mean[a]));
+        mean_scale = std::max(mean_scale, std::abs(mean[a]));
+        for (std::size_t b = 0; b < A_; ++b) {
+          if (!head.is_full && a != b) continue;
+          double spread = 0;
+          for (const auto& sample : samples_[c]) spread += (sample[a] - mean[a]) * (sample[b] - mean[b]) / n;
+          const std::size_t at = head.is_full ? (c * A_ + a) * A_ + b : c * A_ + a;
+          worse(spread_error, std::abs(head.covariance[static_cast<std::int64_t>(at)] - spread));
+          spread_scale = std::max(spread_scale, std::abs(spread));
+        }
+      }
+    }
+    return std::max(mean_error / mean_scale, spread_error / spread_scale);
+  }
+
+ private:
+  std::vector<std::vector<std::vector<double>>> samples_;
+  std::size_t A_;
+};
+
+struct Way {
+  Device device;
+  DType type;
+  bool is_full, is_fused;
+};
+
+class IsdaOn : public testing::TestWithParam<Way> {
+ protected:
+  Way way() const { return GetParam(); }
+  Context context{GetParam().device, 2};
+  Head head(std::int64_t N, std::int64_t C, std::int64_t A) const { return Head(way().type, N, C, A, way().is_full); }
+  void update(const Head& head) const {
+    if (way().is_fused)
+      run(context, head.update_forward());
+    else
+      run(context, head.update());
+  }
+  void forward(const Head& head) const {
+    if (way().is_fused)
+      run(context, head.update_forward());
+    else
+      run(context, head.forward());
+  }
+  // To the bit on the cpu; the reference may round a product and a sum once or twice, as its compiler likes.
+  void expect_same(const Array& actual, const Array& expected) const {
+    if (way().device == Device::cpu) {
+      EXPECT_TRUE(actual == expected);
+    } else {
+      EXPECT_EQ(difference(actual.view(), expected.view(), 1e-14), "");
+    }
+  }
+};
+
+INSTANTIATE_TEST_SUITE_P(Ways, IsdaOn,
+                         testing::Values(Way{Device::reference, DType::f64, true, false}, Way{Device::reference, DType::f64, false, false},
+                                         Way{Device::cpu, DType::f32, true, false}, Way{Device::cpu, DType::f32, false, false},
+                                         Way{Device::cpu, DType::f32, true, true}, Way{Device::cpu, DType::f32, false, true}),
+                         [](const auto& way) {
+                           return fmt::format("{}_{}{}", name_of(way.param.device), way.param.is_full ? "full" : "diagonal",
+                                              way.param.is_fused ? "_fused" : "");
+                         });
+
+TEST_P(IsdaOn, StatisticsAreThoseOfAllSamplesSoFar) {
+  // Classes 3 and 6 never come, 4 and 5 come late; some come as single samples; the mean is far from zero.
+  const std::vector<std::vector<int>> batches = {{0, 1, 1, 2, 1, 0}, {2, 2, 0, 0, 1, 2}, {4, 1, 0, 0, 0, 0}, {5, 4, 4, 2, 1, 0}, {4, 4, 4, 4, 4, 4}};
+  const Head head = this->head(6, 7, 37);
+  Random random;
+  random.fill(head.weight);
+  History history(head.C, head.A);
+  for (const auto& batch : batches) {
+    random.fill(head.features, 8);
+    for (std::size_t i = 0; i < batch.size(); ++i) head.labels.set(static_cast<std::int64_t>(i), batch[i]);
+    history.append(head);
+    update(head);
+    EXPECT_LE(history.error(head), way().type == DType::f64 ? 1e-13 : 1e-6);
+  }
+  for (const int c : {3, 6}) EXPECT_EQ(head.count[c], 0);
+}
+
+TEST_P(IsdaOn, DoesNotDriftOverManySteps) {
+  constexpr std::int64_t kClasses = 3;
+  const int steps = way().device == Device::reference ? 100 : 3000;
+  const Head head = this->head(16, kClasses, 9);
+  Random random;
+  random.fill(head.weight);
+  History history(kClasses, head.A);
+  for (int step = 0; step < steps; ++step) {
+    random.fill(head.features, 4);
+    random.label(head.labels, kClasses);
+    history.append(head);
+    update(head);
+  }
+  EXPECT_LE(history.error(head), way().type == DType::f64 ? 1e-13 : 4e-6);
+}
+
+TEST_P(IsdaOn, AbsentClassesKeepEveryBit) {
+  const Head head = this->head(9, 5, 21);
+  Random random;
+  random.everything(head);
+  random.label(head.labels, 3);
+  const std::int64_t A = head.A, S = head.is_full ? A * A : A;
+  random.fill(head.covariance);
+  random.fill(head.mean);
+  for (const std::int64_t c : {3, 4}) {
+    head.count.set(c, c == 3 ? kNaN : -0.0);
+    head.mean.set(c * A, kNaN);
+    head.covariance.set(c * S + 1, kNaN);
+  }
+  const Head before = head;
+  update(head);
+  EXPECT_EQ(head.count.bits(3, 2), before.count.bits(3, 2));
+  EXPECT_EQ(head.mean.bits(3 * A, 2 * A), before.mean.bits(3 * A, 2 * A));
+  EXPECT_EQ(head.covariance.bits(3 * S, 2 * S), before.covariance.bits(3 * S, 2 * S));
+  EXPECT_NE(head.covariance.bits(0, S), before.covariance.bits(0, S));
+}
+
+TEST_P(IsdaOn, ANaNInAFeatureReachesNoClassButItsOwn) {
+  Head clean = head(24, 4, 19);
+  Random random;
+  random.everything(clean);
+  clean.labels.set(5, 2);
+  Head spoilt = clean;
+  spoilt.features.set(5 * clean.A + 3, kNaN);
+  for (const Head* head : {&clean, &spoilt}) {
+    update(*head);
+    forward(*head);
+  }
+  const std::int64_t A = clean.A, C = clean.C, S = clean.is_full ? A * A : A;
+  bool is_reported = false;
+  for (std::int64_t c = 0; c < C; ++c) {
+    if (c == 2) continue;
+    EXPECT_EQ(spoilt.mean.bits(c * A, A), clean.mean.bits(c * A, A)) << c;
+    EXPECT_EQ(spoilt.covariance.bits(c * S, S), clean.covariance.bits(c * S, S)) << c;
+    if (clean.is_full) {
+      EXPECT_EQ(spoilt.u.bits(c * C * A, C * A), clean.u.bits(c * C * A, C * A)) << c;
+    }
+  }
+  for (std::int64_t i = 0; i < clean.N; ++i) {
+    if (clean.labels[i] != 2)
+      EXPECT_EQ(spoilt.augmented.bits(i * C, C), clean.augmented.bits(i * C, C)) << i;
+    else
+      is_reported = is_reported || std::isnan(spoilt.augmented[i * C]);
+  }
+  EXPECT_TRUE(is_reported);
+  EXPECT_TRUE(std::isnan(spoilt.mean[2 * A + 3]));
+}
+
+TEST_P(IsdaOn, RatioZeroIsPlainCrossEntropyBitForBit) {
+  const Head head = this->head(13, 5, 18);
+  Random random;
+  random.everything(head);
+  head.ratio.set(0, 0);
+  // An infinite covariance has no say either.
+  if (!way().is_fused) head.covariance.set(1, std::numeric_limits<double>::infinity());
+  forward(head);
+  EXPECT_TRUE(head.augmented == head.logits);
+  run(context, head.backward());
+
+  const Array y(way().type, {13, 5}), dx(way().type, {13, 18}), dweight(way().type, {5, 18}), dbias(way().type, {5});
+  run(context, Linear{.x = head.features, .weight = head.weight, .bias = head.bias, .y = y});
+  run(context, LinearBackward{.dy = head.daugmented, .x = head.features, .weight = head.weight, .dx = dx, .dweight = dweight, .dbias = dbias});
+  expect_same(head.logits, y);
+  expect_same(head.dfeatures, dx);
+  expect_same(head.dweight, dweight);
+  expect_same(head.dbias, dbias);
+}
+
+TEST_P(IsdaOn, AClassIsNotCorrectedAgainstItself) {
+  const Head head = this->head(30, 5, 33);
+  Random random;
+  random.everything(head);
+  update(head);
+  forward(head);
+  for (std::int64_t i = 0; i < head.N; ++i) {
+    const std::int64_t at = i * head.C + static_cast<std::int64_t>(head.labels[i]);
+    EXPECT_EQ(head.augmented[at], head.logits[at]) << i;
+    EXPECT_NE(head.augmented[at], 0) << i;
+  }
+  for (std::int64_t c = 0; c < head.C && head.is_full; ++c) {
+    for (std::int64_t a = 0; a < head.A; ++a) EXPECT_EQ(head.u[(static_cast<std::int64_t>(head.slots[c]) * head.C + c) * head.A + a], 0);
+  }
+}
+
+TEST_P(IsdaOn, TheCovarianceStaysSymmetricToTheBit) {
+  if (!way().is_full) return;
+  const Head head = this->head(14, 2, 70);
+  Random random;
+  for (int step = 0; step < 5; ++step) {
+    random.everything(head);
+    update(head);
+  }
+  for (std::int64_t c = 0; c < head.C; ++c) {
+    for (std::int64_t a = 0; a < head.A; ++a) {
+      for (std::int64_t b = 0; b < a; ++b) {
+        ASSERT_EQ(head.covariance[(c * head.A + a) * head.A + b], head.covariance[(c * head.A + b) * head.A + a]) << a << " " << b;
+      }
+    }
+  }
+}
+
+TEST_P(IsdaOn, SlotsNumberThePresentClassesInOrder) {
+  const Head head = this->head(4, 6, 3);
+  Random random;
+  random.everything(head);
+  const std::vector<int> labels = {4, 1, 4, 0}, slots = {0, 1, -1, -1, 2, -1};
+  for (std::size_t i = 0; i < labels.size(); ++i) head.labels.set(static_cast<std::int64_t>(i), labels[i]);
+  forward(head);
+  for (std::size_t c = 0; c < slots.size(); ++c) EXPECT_EQ(head.slots[static_cast<std::int64_t>(c)], slots[c]) << c;
+}
+
+TEST(Isda, FusedIsTheSameAsOneAfterTheOther) {
+  for (const bool is_full : {true, false}) {
+    const Head apart(DType::f32, 40, 11, 83, is_full);
+    Random random;
+    random.everything(apart);
+    random.fill(apart.covariance);
+    const Head fused = apart;
+    const Context context(Device::cpu, 2);
+    run(context, apart.update());
+    run(context, apart.forward());
+    run(context, fused.update_forward());
+    EXPECT_TRUE(fused.count == apart.count);
+    EXPECT_TRUE(fused.mean == apart.mean);
+    EXPECT_TRUE(fused.covariance == apart.covariance);
+    EXPECT_TRUE(fused.logits == apart.logits);
+    EXPECT_TRUE(fused.augmented == apart.augmented);
+    EXPECT_TRUE(fused.slots == apart.slots);
+    EXPECT_TRUE(fused.u == apart.u);
+  }
+}
+
+// ---- what is said about wrong arguments ----
+
+std::string message_of(const auto& operation, Device device = Device::cpu) {
+  try {
+    run(Context(device, 1), operation);
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+TEST(Isda, NamesWhatIsWrong) {
+  const Head head(DType::f32, 4, 3, 5, true), diagonal(DType::f32, 4, 3, 5, false), wide(DType::f64, 4, 3, 5, true);
+  auto update = head.update();
+  update.mean = View();
+  EXPECT_EQ(message_of(update), "[isda_update] mean was not given, expected (3,5): (C,A) with N 4, C 3, A 5");
+  update = head.update();
+  update.covariance = Array(DType::f32, {3, 5, 4});
+  EXPECT_EQ(message_of(update), "[isda_update] covariance is (3,5,4), expected (3,5,5) (full) or (3,5) (diagonal)");
+  update = head.update();
+  update.features = ConstView();
+  EXPECT_EQ(message_of(update), "[isda_update] features was not given");
+  EXPECT_EQ(message_of(wide.update()), "[isda_update] the cpu device computes in f32, got f64; use --device reference for f64, --device cuda for bf16");
+
+  auto forward = head.forward();
+  forward.u = View();
+  EXPECT_EQ(message_of(forward), "[isda_forward] u was not given, expected (3,3,5): (min(N,C),C,A) with N 4, C 3, A 5");
+  forward = diagonal.forward();
+  forward.u = diagonal.u;
+  EXPECT_EQ(message_of(forward), "[isda_forward] u was given, but a diagonal covariance has none; leave it out");
+  forward = head.forward();
+  forward.ratio = wide.ratio;
+  EXPECT_EQ(message_of(forward), "[isda_forward] ratio is f64, expected f32");
+
+  auto fused = head.update_forward();
+  fused.slots = View();
+  EXPECT_EQ(message_of(fused), "[isda_update_forward] slots was not given, expected (3): one for each of 3 classes");
+
+  auto backward = head.backward();
+  backward.daugmented = head.weight;
+  EXPECT_EQ(message_of(backward), "[isda_backward] daugmented is (3,5), expected (4,3): (N,C) with N 4, C 3, A 5");
+}
+
+TEST(Isda, NamesTheSampleWithAWrongLabel) {
+  for (const Device device : {Device::reference, Device::cpu}) {
+    for (const int label : {3, -1}) {
+      const Head head(DType::f32, 4, 3, 5, true);
+      head.labels.set(2, label);
+      const std::string rest = fmt::format("the label of sample 2 is {}, expected 0 to 2: there are 3 classes", label);
+      EXPECT_EQ(message_of(head.update(), device), "[isda_update] " + rest);
+      EXPECT_EQ(message_of(head.forward(), device), "[isda_forward] " + rest);
+      EXPECT_EQ(message_of(head.update_forward(), device), "[isda_update_forward] " + rest);
+      EXPECT_EQ(message_of(head.backward(), device), "[isda_backward] " + rest);
+    }
+  }
+}
+
+TEST(Isda, RefusesTheSlotsOfAnotherBatch) {
+  for (const Device device : {Device::reference, Device::cpu}) {
+    const Head head(DType::f32, 4, 3, 5, true);
+    run(Context(device, 1), head.forward());
+    head.labels.set(1, 2);
+    EXPECT_EQ(message_of(head.backward(), device), "[isda_backward] slots[2] is -1, but class 2 is among the labels; pass the slots of this batch's forward");
+  }
+}
+
+}  // namespace
+}  // namespace isda::kernels
