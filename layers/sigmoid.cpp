@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "layers/sigmoid.h"
+
+#include "core/autograd.h"
+#include "kernels/elementwise/elementwise.h"
+
+namespace isda {
+
+Tensor sigmoid(const Tensor& x) {
+  const Tensor y = Tensor::like(x);
+  run(x.context(), kernels::Sigmoid{.x = x, .y = y});
+  return differentiable(y, {x}, [y](const Tensor& dy) {
+    const Tensor dx = Tensor::like(dy);
+    run(dy.context(), kernels::SigmoidBackward{.dy = dy, .y = y, .dx = dx});
+    return Gradients{dx};
+  });
+}
+
+}  // namespace isda
