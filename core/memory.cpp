@@ -27,27 +27,19 @@ std::size_t size_class(std::size_t bytes) {
 class HostPool {
  public:
   std::byte* take(std::size_t bytes) {
-    {
-      const std::lock_guard lock(mutex_);
-      statistics_.in_use += bytes;
-      statistics_.peak_in_use = std::max(statistics_.peak_in_use, statistics_.in_use);
-      auto& blocks = free_[bytes];
-      if (!blocks.empty()) {
-        std::byte* block = blocks.back();
-        blocks.pop_back();
-        return block;
-      }
+    const std::lock_guard lock(mutex_);
+    std::byte* block = nullptr;
+    if (auto& blocks = free_[bytes]; !blocks.empty()) {
+      block = blocks.back();
+      blocks.pop_back();
+    } else {
+      block = ask_system(bytes);
       statistics_.reserved += bytes;
       statistics_.system_allocations += 1;
     }
-    try {
-      return static_cast<std::byte*>(::operator new(bytes, kAlignment));
-    } catch (const std::bad_alloc&) {
-      const std::lock_guard lock(mutex_);
-      statistics_.in_use -= bytes;
-      statistics_.reserved -= bytes;
-      fail("[memory] the system has no {} bytes more; {} are in use. Lower --batch-size or choose a smaller --model", bytes, statistics_.in_use);
-    }
+    statistics_.in_use += bytes;
+    statistics_.peak_in_use = std::max(statistics_.peak_in_use, statistics_.in_use);
+    return block;
   }
 
   void give_back(std::byte* block, std::size_t bytes) {
@@ -58,11 +50,7 @@ class HostPool {
 
   void release_free() {
     const std::lock_guard lock(mutex_);
-    for (auto& [bytes, blocks] : free_) {
-      for (std::byte* block : blocks) ::operator delete(block, kAlignment);
-      statistics_.reserved -= bytes * blocks.size();
-      blocks.clear();
-    }
+    give_free_to_system();
   }
 
   MemoryStatistics statistics() {
@@ -71,6 +59,26 @@ class HostPool {
   }
 
  private:
+  // Before giving up, what is free in other classes goes back, and the system is asked again.
+  std::byte* ask_system(std::size_t bytes) {
+    void* block = ::operator new(bytes, kAlignment, std::nothrow);
+    if (!block) {
+      give_free_to_system();
+      block = ::operator new(bytes, kAlignment, std::nothrow);
+    }
+    require(block != nullptr, "[memory] the system has no {} bytes more; {} are in use. Lower --batch-size or choose a smaller --model", bytes,
+            statistics_.in_use);
+    return static_cast<std::byte*>(block);
+  }
+
+  void give_free_to_system() {
+    for (auto& [bytes, blocks] : free_) {
+      for (std::byte* block : blocks) ::operator delete(block, kAlignment);
+      statistics_.reserved -= bytes * blocks.size();
+      blocks.clear();
+    }
+  }
+
   std::mutex mutex_;
   std::unordered_map<std::size_t, std::vector<std::byte*>> free_;
   MemoryStatistics statistics_;
