@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/autograd.h"
 
+#include <iterator>
 #include <queue>
+#include <utility>
 
 #include "kernels/elementwise/elementwise.h"
 
@@ -11,6 +13,9 @@ namespace {
 
 thread_local bool is_recording = true;
 thread_local std::uint64_t next_sequence = 0;
+
+// The inputs of steps that were freed on this thread and wait to be freed themselves; null while no step is being freed.
+thread_local std::vector<std::shared_ptr<History>>* waiting = nullptr;
 
 // Adds to what is there. NOTE: a first gradient is shared, not copied; the sum therefore goes into fresh memory.
 void accumulate(Tensor& sum, const Tensor& gradient) {
@@ -43,6 +48,22 @@ void run_backward(const std::shared_ptr<History>& output) {
 }
 
 }  // namespace
+
+Node::~Node() {
+  // NOTE: the inputs outlive the closure, whose saved tensors are mostly the same ones: their steps are freed in the loop, not from within it.
+  if (waiting) {
+    waiting->insert(waiting->end(), std::make_move_iterator(inputs.begin()), std::make_move_iterator(inputs.end()));
+    return;
+  }
+  std::vector<std::shared_ptr<History>> mine = std::move(inputs);
+  waiting = &mine;
+  backward = nullptr;
+  while (!mine.empty()) {
+    const std::shared_ptr<History> next = std::move(mine.back());
+    mine.pop_back();
+  }
+  waiting = nullptr;
+}
 
 NoGradient::NoGradient() : outer_(is_recording) { is_recording = false; }
 NoGradient::~NoGradient() { is_recording = outer_; }

@@ -39,6 +39,12 @@ using Backward = std::function<Gradients(const Tensor& dy, Pending& pending)>;
 
 // A recorded step of the computation.
 struct Node {
+  Node() = default;
+  // Frees the steps before this one that nothing else holds, one after another: a chain may be longer than the stack is deep.
+  ~Node();
+  Node(const Node&) = delete;
+  Node& operator=(const Node&) = delete;
+
   std::uint64_t sequence = 0;
   std::vector<std::shared_ptr<History>> inputs;  // null where an input needs no gradient
   Backward backward;
@@ -84,8 +90,10 @@ Tensor record(Tensor y, std::initializer_list<Tensor> inputs, Backward backward)
 // The closure takes (dy) or (dy, Pending&).
 template <class Closure>
 Tensor differentiable(Tensor y, std::initializer_list<Tensor> inputs, Closure&& closure) {
-  if constexpr (std::is_invocable_v<Closure&, const Tensor&, Pending&>) return record(std::move(y), inputs, std::forward<Closure>(closure));
-  else return record(std::move(y), inputs, [closure = std::forward<Closure>(closure)](const Tensor& dy, Pending&) mutable { return closure(dy); });
+  if constexpr (std::is_invocable_v<Closure&, const Tensor&, Pending&>)
+    return record(std::move(y), inputs, std::forward<Closure>(closure));
+  else
+    return record(std::move(y), inputs, [closure = std::forward<Closure>(closure)](const Tensor& dy, Pending&) mutable { return closure(dy); });
 }
 
 // Computes the gradients of all leaves that `loss` (one element) depends on. A second call for the same computation is an Error: what it
