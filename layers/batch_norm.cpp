@@ -52,40 +52,34 @@ Tensor BatchNorm::operator()(const Tensor& x, const BatchNormOptions& options) c
   const auto [mean_of_x, variance_of_x] = statistics_of(x);
   const Tensor mean = mean_of_x, variance = variance_of_x;
   const Tensor y = Tensor::like(x);
-  run(x.context(), kernels::BatchNorm{.x = x,
-                                      .mean = mean,
-                                      .variance = variance,
-                                      .weight = weight,
-                                      .bias = bias,
-                                      .residual = residual,
-                                      .relu = options.relu,
-                                      .epsilon = epsilon_,
-                                      .y = y});
+  run(x.context(),
+      kernels::BatchNorm{
+          .x = x, .mean = mean, .variance = variance, .weight = weight, .bias = bias, .residual = residual, .relu = options.relu, .epsilon = epsilon_, .y = y});
   if (!is_training()) return y;
 
   // NOTE: y is saved for the ReLU's mask only; its sign survives in it.
-  return differentiable(y, {x, weight, bias, residual},
-                        [x, weight = weight, mean, variance, mask = options.relu ? y : Tensor(), has_residual = needs_gradient(residual),
-                         epsilon = epsilon_](const Tensor& dy) {
-                          const Tensor sum_dz = Tensor::like(mean), sum_dz_x = Tensor::like(mean);
-                          run(dy.context(), kernels::BatchNormBackwardReduce{.dy = dy, .x = x, .y = mask, .mean = mean, .sum_dz = sum_dz, .sum_dz_x = sum_dz_x});
-                          const Tensor dx = Tensor::like(x), dweight = Tensor::like(mean), dbias = Tensor::like(mean);
-                          const Tensor dresidual = has_residual ? Tensor::like(x) : Tensor();
-                          run(dy.context(), kernels::BatchNormBackward{.dy = dy,
-                                                                       .x = x,
-                                                                       .y = mask,
-                                                                       .mean = mean,
-                                                                       .variance = variance,
-                                                                       .weight = weight,
-                                                                       .sum_dz = sum_dz,
-                                                                       .sum_dz_x = sum_dz_x,
-                                                                       .epsilon = epsilon,
-                                                                       .dx = dx,
-                                                                       .dresidual = dresidual,
-                                                                       .dweight = dweight,
-                                                                       .dbias = dbias});
-                          return Gradients{dx, dweight, dbias, dresidual};
-                        });
+  return differentiable(
+      y, {x, weight, bias, residual},
+      [x, weight = weight, mean, variance, mask = options.relu ? y : Tensor(), has_residual = needs_gradient(residual), epsilon = epsilon_](const Tensor& dy) {
+        const Tensor sum_dz = Tensor::like(mean), sum_dz_x = Tensor::like(mean);
+        run(dy.context(), kernels::BatchNormBackwardReduce{.dy = dy, .x = x, .y = mask, .mean = mean, .sum_dz = sum_dz, .sum_dz_x = sum_dz_x});
+        const Tensor dx = Tensor::like(x), dweight = Tensor::like(mean), dbias = Tensor::like(mean);
+        const Tensor dresidual = has_residual ? Tensor::like(x) : Tensor();
+        run(dy.context(), kernels::BatchNormBackward{.dy = dy,
+                                                     .x = x,
+                                                     .y = mask,
+                                                     .mean = mean,
+                                                     .variance = variance,
+                                                     .weight = weight,
+                                                     .sum_dz = sum_dz,
+                                                     .sum_dz_x = sum_dz_x,
+                                                     .epsilon = epsilon,
+                                                     .dx = dx,
+                                                     .dresidual = dresidual,
+                                                     .dweight = dweight,
+                                                     .dbias = dbias});
+        return Gradients{dx, dweight, dbias, dresidual};
+      });
 }
 
 }  // namespace isda

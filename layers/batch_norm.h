@@ -17,12 +17,12 @@ struct BatchNormOptions {
 // relu(batch_norm(x)) that nobody has computed yet: the convolution that takes it applies x*scale + shift and the ReLU as it loads x, and
 // its backward goes on through the normalisation. The normalised array is never written to memory.
 struct Normalized {
-  Tensor x;                   // (N,H,W,C)
-  Tensor mean, variance;      // (C), the ones normalised with
-  Tensor weight, bias;        // (C), parameters
-  Tensor scale, shift;        // (C), the whole normalisation as one multiply-add
+  Tensor x;               // (N,H,W,C)
+  Tensor mean, variance;  // (C), the ones normalised with
+  Tensor weight, bias;    // (C), parameters
+  Tensor scale, shift;    // (C), the whole normalisation as one multiply-add
   double epsilon = 0;
-  bool is_training = false;   // else mean and variance are constants
+  bool is_training = false;  // else mean and variance are constants
 };
 
 class BatchNorm : public Module {

@@ -38,26 +38,18 @@ BatchStatistics forward(const Tensor& x, const kernels::Conv2dPrologue& prologue
 
 Tensor weight_gradient(const Tensor& x, const kernels::Conv2dPrologue& prologue, const Tensor& dy, const Tensor& weight, const Conv2dOptions& options) {
   const Tensor dweight = Tensor::like(weight);
-  run(dy.context(), kernels::Conv2dBackwardWeights{.x = x,
-                                                   .dy = dy,
-                                                   .dweight = dweight,
-                                                   .stride = options.stride,
-                                                   .padding = options.padding,
-                                                   .groups = options.groups,
-                                                   .prologue = prologue});
+  run(dy.context(),
+      kernels::Conv2dBackwardWeights{
+          .x = x, .dy = dy, .dweight = dweight, .stride = options.stride, .padding = options.padding, .groups = options.groups, .prologue = prologue});
   return dweight;
 }
 
 Tensor data_gradient(const Tensor& dy, const Tensor& weight, const Tensor& x, const Conv2dOptions& options,
                      const kernels::Conv2dBackwardDataEpilogue& epilogue) {
   const Tensor dx = Tensor::like(x);
-  run(dy.context(), kernels::Conv2dBackwardData{.dy = dy,
-                                                .weight = weight,
-                                                .dx = dx,
-                                                .stride = options.stride,
-                                                .padding = options.padding,
-                                                .groups = options.groups,
-                                                .epilogue = epilogue});
+  run(dy.context(),
+      kernels::Conv2dBackwardData{
+          .dy = dy, .weight = weight, .dx = dx, .stride = options.stride, .padding = options.padding, .groups = options.groups, .epilogue = epilogue});
   return dx;
 }
 
@@ -90,9 +82,9 @@ Tensor conv2d(const Normalized& x, const Tensor& weight, const Conv2dOptions& op
 
     // Through the convolution and the ReLU, with the two sums that the normalisation needs; then through it, in place.
     const Tensor sum = Tensor::like(x.mean), sum_centred = Tensor::like(x.mean);
-    const Tensor dx = data_gradient(dy, weight, x.x, options,
-                                    {.mask = {.x = x.x, .scale = x.scale, .shift = x.shift},
-                                     .sums = {.x = x.x, .mean = x.mean, .sum = sum, .sum_centred = sum_centred}});
+    const Tensor dx =
+        data_gradient(dy, weight, x.x, options,
+                      {.mask = {.x = x.x, .scale = x.scale, .shift = x.shift}, .sums = {.x = x.x, .mean = x.mean, .sum = sum, .sum_centred = sum_centred}});
     const Tensor dscale = Tensor::like(x.mean), dbias = Tensor::like(x.mean);
     run(dy.context(), kernels::BatchNormBackward{.dy = dx,
                                                  .x = x.x,

@@ -19,12 +19,11 @@ Shape pooled_shape(const Tensor& x, const PoolingOptions& options) {
 Tensor max_pool2d(const Tensor& x, const PoolingOptions& options) {
   const Tensor y(pooled_shape(x, options), x.type(), x.device());
   const Tensor indices(y.shape(), DType::i32, x.device());
-  run(x.context(),
-      kernels::MaxPool2d{.x = x, .y = y, .indices = indices, .kernel = options.kernel, .stride = options.stride, .padding = options.padding});
+  run(x.context(), kernels::MaxPool2d{.x = x, .y = y, .indices = indices, .kernel = options.kernel, .stride = options.stride, .padding = options.padding});
   return differentiable(y, {x}, [shape = x.shape(), indices, options](const Tensor& dy) {
     const Tensor dx(shape, dy.type(), dy.device());
-    run(dy.context(), kernels::MaxPool2dBackward{
-                          .dy = dy, .indices = indices, .dx = dx, .kernel = options.kernel, .stride = options.stride, .padding = options.padding});
+    run(dy.context(),
+        kernels::MaxPool2dBackward{.dy = dy, .indices = indices, .dx = dx, .kernel = options.kernel, .stride = options.stride, .padding = options.padding});
     return Gradients{dx};
   });
 }
@@ -34,8 +33,7 @@ Tensor average_pool2d(const Tensor& x, const PoolingOptions& options) {
   run(x.context(), kernels::AveragePool2d{.x = x, .y = y, .kernel = options.kernel, .stride = options.stride, .padding = options.padding});
   return differentiable(y, {x}, [shape = x.shape(), options](const Tensor& dy) {
     const Tensor dx(shape, dy.type(), dy.device());
-    run(dy.context(),
-        kernels::AveragePool2dBackward{.dy = dy, .dx = dx, .kernel = options.kernel, .stride = options.stride, .padding = options.padding});
+    run(dy.context(), kernels::AveragePool2dBackward{.dy = dy, .dx = dx, .kernel = options.kernel, .stride = options.stride, .padding = options.padding});
     return Gradients{dx};
   });
 }

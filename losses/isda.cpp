@@ -49,7 +49,8 @@ void ClassStatistics::merge(const ClassStatistics& other) {
         s.set(merged(s.at(c, a, b), other_s.at(c, a, b), delta[static_cast<std::size_t>(a)] * delta[static_cast<std::size_t>(b)]), c, a, b);
       }
     } else {
-      for (std::int64_t a = 0; a < A; ++a) s.set(merged(s.at(c, a), other_s.at(c, a), delta[static_cast<std::size_t>(a)] * delta[static_cast<std::size_t>(a)]), c, a);
+      for (std::int64_t a = 0; a < A; ++a)
+        s.set(merged(s.at(c, a), other_s.at(c, a), delta[static_cast<std::size_t>(a)] * delta[static_cast<std::size_t>(a)]), c, a);
     }
     for (std::int64_t a = 0; a < A; ++a) mu.set(mu.at(c, a) + w * delta[static_cast<std::size_t>(a)], c, a);
     n.set(total, c);
@@ -95,8 +96,8 @@ LossResult IsdaLoss::operator()(const Tensor& features, const Linear& classifier
   run(features.context(), kernels::SoftmaxCrossEntropy{.logits = logits, .labels = labels, .loss = plain_loss, .correct = correct});
   run(features.context(), kernels::SoftmaxCrossEntropy{.logits = augmented_logits, .labels = labels, .loss = loss, .dlogits = daugmented});
 
-  const Tensor result = differentiable(
-      loss, {features, weight, bias}, [features, labels, weight, bias, covariance, slots, u, daugmented, ratio = ratio_](const Tensor& dloss) {
+  const Tensor result =
+      differentiable(loss, {features, weight, bias}, [features, labels, weight, bias, covariance, slots, u, daugmented, ratio = ratio_](const Tensor& dloss) {
         const Tensor scaled = Tensor::like(daugmented);
         run(dloss.context(), kernels::Scale{.x = daugmented, .factor = dloss, .y = scaled});
         const Tensor dfeatures = Tensor::like(features), dweight = Tensor::like(weight), dbias = Tensor::like(bias);

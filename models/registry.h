@@ -13,8 +13,8 @@ namespace isda {
 struct NetworkEntry {
   std::string name;
   std::string description;
-  std::int64_t image_extent;    // the height and width it is made for
-  double paper_parameters;      // millions, as its paper states; 0 where it gives none
+  std::int64_t image_extent;  // the height and width it is made for
+  double paper_parameters;    // millions, as its paper states; 0 where it gives none
   std::string paper;
   std::function<std::unique_ptr<Network>(std::int64_t classes)> make;
 };

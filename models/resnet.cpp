@@ -27,9 +27,7 @@ CifarResNet::CifarResNet(int depth, std::int64_t classes)
   require(is_cifar_resnet_depth(depth), "[resnet] depth {} is not 6n+2; the CIFAR networks are 8, 14, 20, 32, 44, 56, 110, 1202", depth);
   class Stage : public Module {
    public:
-    const BasicBlock& add(int position, std::int64_t in, std::int64_t out, int stride) {
-      return child<BasicBlock>(std::to_string(position), in, out, stride);
-    }
+    const BasicBlock& add(int position, std::int64_t in, std::int64_t out, int stride) { return child<BasicBlock>(std::to_string(position), in, out, stride); }
   };
   std::int64_t in = 16;
   for (int stage = 1; stage <= 3; ++stage) {
