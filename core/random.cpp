@@ -11,9 +11,7 @@ namespace isda {
 namespace {
 
 // 53 random bits in [0, 1).
-double uniform_double(std::uint32_t high, std::uint32_t low) {
-  return static_cast<double>(((std::uint64_t{high} << 32) | low) >> 11) * 0x1p-53;
-}
+double uniform_double(std::uint32_t high, std::uint32_t low) { return static_cast<double>(((std::uint64_t{high} << 32) | low) >> 11) * 0x1p-53; }
 
 }  // namespace
 

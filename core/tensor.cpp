@@ -19,8 +19,10 @@ Tensor::Tensor(const Shape& shape, DType type, Device device)
 Tensor Tensor::full(const Shape& shape, double value, DType type, Device device) {
   Tensor result(shape, type, device);
   const View view = result;
-  if (value == 0) std::memset(view.data(), 0, static_cast<std::size_t>(view.bytes()));
-  else for (std::int64_t i = 0; i < view.size(); ++i) view.set_offset(value, i);
+  if (value == 0)
+    std::memset(view.data(), 0, static_cast<std::size_t>(view.bytes()));
+  else
+    for (std::int64_t i = 0; i < view.size(); ++i) view.set_offset(value, i);
   return result;
 }
 
