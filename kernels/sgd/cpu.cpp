@@ -20,7 +20,8 @@ struct Factors {
 // The elements [begin, end) of one tensor.
 template <bool has_momentum, bool is_nesterov>
 void step(const SgdTensor& tensor, const Factors& factors, std::int64_t begin, std::int64_t end) {
-  const auto [learning_rate, momentum, weight_decay] = factors;
+  const float learning_rate = factors.learning_rate, weight_decay = factors.weight_decay;
+  [[maybe_unused]] const float momentum = factors.momentum;
   float* parameter = tensor.parameter.as<float>();
   float* buffer = tensor.momentum.as<float>();
   const float* gradient = tensor.gradient.as<float>();
