@@ -221,16 +221,20 @@ TEST_F(RunTest, InitialWeightsOfAnotherModelNameTheFirstTensorThatDiffers) {
   EXPECT_TRUE(std::equal(left.begin(), left.end(), right.begin(), right.end()));
 }
 
-TEST_F(RunTest, LearnsTheShapes) {
-  // Every image is seen many times: the network must learn them by heart.
-  TrainConfig c = config("learns");
-  c.epochs = 40;
-  c.lr = 0.05;
-  c.schedule = "cosine";
-  c.augment = false;
-  const TrainResult result = train(c, false, {});
-  EXPECT_GE(result.epochs.back().train_top1, 95);
-  EXPECT_LT(result.epochs.back().train_loss, 0.5 * result.epochs.front().train_loss);
+// Five epochs of 4000 images. Of six runs with other seeds the worst reached 55 % on images it never saw; a linear classifier 20 %, chance 10 %.
+TEST_F(RunTest, LearnsTheShapesWithBothLosses) {
+  make_shapes(Context(Device::cpu), {.directory = folder_ / "many", .train = 4000, .test = 500, .seed = 3});
+  for (const char* loss : {"ce", "isda"}) {
+    TrainConfig c = config(std::string("learns-") + loss);
+    c.data_dir = (folder_ / "many").string();
+    c.loss = loss;
+    c.epochs = 5;
+    c.batch_size = 32;
+    c.schedule = "cosine";
+    const TrainResult result = train(c, false, {});
+    EXPECT_GE(result.epochs.back().val_top1, 50) << loss;
+    EXPECT_GT(result.epochs.back().val_top1, result.epochs.front().val_top1) << loss;
+  }
 }
 
 }  // namespace
