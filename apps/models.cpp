@@ -24,13 +24,18 @@ void print_row(const NetworkEntry& entry, std::int64_t classes) {
              entry.paper);
 }
 
-int run_models(const Flags& flags) {
+void print_header() {
   fmt::print("{:<14} {:>12} {:>9} {:>16} {:>8}   {}\n", "model", "parameters", "paper", "multiply-adds", "features", "stated in");
+}
+
+int run_models(const Flags& flags) {
   if (flags.name.empty()) {
+    print_header();
     for (const auto& entry : networks()) print_row(entry, flags.classes);
     return 0;
   }
   const NetworkEntry entry = find_network(flags.name);
+  print_header();
   print_row(entry, flags.classes);
   fmt::print("\n");
   for (const auto& [name, tensor] : entry.make(flags.classes)->parameters()) fmt::print("{:<36} {}\n", name, tensor.shape());

@@ -32,6 +32,7 @@ void install_signal_handlers() {
 struct Flags {
   TrainConfig config;  // holds what was given on the command line; `given` tells which
   std::string config_file;
+  int layers = 0;
   bool resume = false;
   CLI::App* app = nullptr;
 };
@@ -45,6 +46,7 @@ void add_flags(CLI::App& app, Flags& flags) {
   flags.app = &app;
   app.add_option("--config", flags.config_file, "take the flags that are not given from this JSON file, e.g. the config.json of a run");
   app.add_flag("--resume", flags.resume, "go on with the run in --output");
+  app.add_option("--layers", flags.layers, "depth of a family: --model resnet --layers 32 is --model resnet32")->check(CLI::PositiveNumber);
   visit_fields(flags.config, [&](const char* name, auto& member, const char* description) {
     using Member = std::remove_reference_t<decltype(member)>;
     const std::string flag = flag_of(name);
@@ -70,6 +72,7 @@ TrainConfig resolve(const Flags& flags) {
   std::string model = TrainConfig().model;
   if (file.contains("model") && file["model"].is_string()) model = file["model"].get<std::string>();
   if (is_given("model")) model = flags.config.model;
+  if (flags.layers > 0) model += std::to_string(flags.layers);
   const TrainConfig recipe = recipe_of(model);
 
   TrainConfig config = recipe;
@@ -95,9 +98,19 @@ void print_recipe(const TrainConfig& config) {
              config.momentum, config.nesterov ? " Nesterov" : "", config.weight_decay, config.seed);
 }
 
+// What is wrong with the flags is wrong usage, not a run that failed.
+TrainConfig checked_config(const Flags& flags) {
+  try {
+    TrainConfig config = resolve(flags);
+    check(config);
+    return config;
+  } catch (const Error& error) {
+    throw UsageError(error.what());
+  }
+}
+
 int run_train(const Flags& flags) {
-  const TrainConfig config = resolve(flags);
-  check(config);
+  const TrainConfig config = checked_config(flags);
   print_recipe(config);
   install_signal_handlers();
 
