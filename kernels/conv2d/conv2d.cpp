@@ -45,9 +45,9 @@ void check_arguments(const Arguments& a) {
   const std::int64_t P = output_extent(H, R, a.stride, a.padding);
   const std::int64_t Q = output_extent(W, S, a.stride, a.padding);
   require(P >= 1 && Q >= 1, "[{}] a kernel of {}x{} does not fit into {} {} with padding {}", a.operation, R, S, a.input_name, a.input.shape(), a.padding);
-  check_shape(a.operation, a.output_name, a.output, {N, P, Q, K},
-              fmt::format("(N,P,Q,K) of {} {}, {} {}, stride {}, padding {}", a.input_name, a.input.shape(), a.weight_name, a.weight.shape(), a.stride,
-                          a.padding));
+  check_shape(
+      a.operation, a.output_name, a.output, {N, P, Q, K},
+      fmt::format("(N,P,Q,K) of {} {}, {} {}, stride {}, padding {}", a.input_name, a.input.shape(), a.weight_name, a.weight.shape(), a.stride, a.padding));
   check_type(a.operation, a.output_name, a.output, a.input.type());
 }
 
@@ -138,8 +138,7 @@ Cost cost(const Conv2dBackwardData& op) {
 }
 
 Cost cost(const Conv2dBackwardWeights& op) {
-  return {.flop = flop(op.dy, op.dweight),
-          .bytes = static_cast<double>(op.x.bytes() + op.dy.bytes() + op.gradient_prologue.y.bytes() + op.dweight.bytes())};
+  return {.flop = flop(op.dy, op.dweight), .bytes = static_cast<double>(op.x.bytes() + op.dy.bytes() + op.gradient_prologue.y.bytes() + op.dweight.bytes())};
 }
 
 }  // namespace isda::kernels

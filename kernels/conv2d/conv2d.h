@@ -32,7 +32,7 @@ struct Conv2dEpilogue {
     View mean = {};      // (K), overwritten: the mean over N*P*Q
     View variance = {};  // (K), overwritten: biased, by merges of means and centred squares in fixed order
   };
-  ConstView residual = {};  // (N,P,Q,K), added to y; may be y itself (y += ...)
+  ConstView residual = {};     // (N,P,Q,K), added to y; may be y itself (y += ...)
   Statistics statistics = {};  // of y as stored; both or none
 };
 

@@ -25,9 +25,7 @@ std::int64_t taps_before(std::span<const Axis> lattices, std::size_t end) {
 
 }  // namespace
 
-Span Axis::outputs_in(std::int64_t begin, std::int64_t end) const {
-  return {ceil_div(begin - out_shift, out_step), ceil_div(end - out_shift, out_step)};
-}
+Span Axis::outputs_in(std::int64_t begin, std::int64_t end) const { return {ceil_div(begin - out_shift, out_step), ceil_div(end - out_shift, out_step)}; }
 
 Blocks::Range Blocks::range(std::int64_t block, std::int64_t out_rows, std::int64_t out_columns) const {
   const std::int64_t row = block / column_count * rows, column = block % column_count * columns;
@@ -38,8 +36,10 @@ Blocks blocks_of(const Correlation& job) {
   std::int64_t rows = job.out_rows, columns = job.out_columns;
   constexpr std::int64_t kLeast = 8;
   while (window_floats(job, rows, columns) > kWindowFloats && (rows > kLeast || columns > kLeast)) {
-    if (rows > kLeast) rows = ceil_div(rows, 2);
-    else columns = ceil_div(columns, 2);
+    if (rows > kLeast)
+      rows = ceil_div(rows, 2);
+    else
+      columns = ceil_div(columns, 2);
   }
   while (job.images * job.source.groups * ceil_div(job.out_rows, rows) < kUnits && rows > kLeast) rows = ceil_div(rows, 2);
   return {rows, columns, ceil_div(job.out_rows, rows), ceil_div(job.out_columns, columns)};
@@ -75,8 +75,10 @@ void correlate(const Context& context, const Correlation& job) {
     float* own = all + thread * per_thread;
     Unit unit(job, image_block / blocks.count(), blocks.range(image_block % blocks.count(), job.out_rows, job.out_columns), group,
               own + ceil_div(memory, 16) * 16, job.partials ? job.partials + image_block * 2 * job.out_channels : nullptr);
-    if (job.is_winograd) correlate_winograd(unit, own);
-    else correlate_direct(unit, own);
+    if (job.is_winograd)
+      correlate_winograd(unit, own);
+    else
+      correlate_direct(unit, own);
   });
 }
 

@@ -35,7 +35,8 @@ struct Panel {
 };
 void pack_panel(const Conv2dBackwardData& op, const Correlation& job, const Panel& panel, float* packed) {
   const auto [K, R, S, Cg] = op.weight.extents<4>();
-  const std::int64_t row_taps = job.row_lattices[static_cast<std::size_t>(panel.e)].taps, column_taps = job.column_lattices[static_cast<std::size_t>(panel.f)].taps;
+  const std::int64_t row_taps = job.row_lattices[static_cast<std::size_t>(panel.e)].taps,
+                     column_taps = job.column_lattices[static_cast<std::size_t>(panel.f)].taps;
   const std::int64_t outputs = K / op.groups;
   float* to = packed + weights_of(job, panel.group, static_cast<std::size_t>(panel.e), static_cast<std::size_t>(panel.f)) +
               panel.first * row_taps * column_taps * outputs;
@@ -74,8 +75,10 @@ void pack_weights(const Context& context, const Conv2dBackwardData& op, const Co
                          .first = first,
                          .valid = std::min(width, channels - first),
                          .lanes = std::min(width, padded_channels(channels) - first)};
-    if (job.is_winograd) pack_winograd_panel(op, job, panel, packed);
-    else pack_panel(op, job, panel, packed);
+    if (job.is_winograd)
+      pack_winograd_panel(op, job, panel, packed);
+    else
+      pack_panel(op, job, panel, packed);
   });
 }
 
@@ -109,13 +112,8 @@ void run(Cpu, const Context& context, const Conv2dBackwardData& op) {
       .out_channels = C,
       .row_lattices = lattices_of(scratch, R, op),
       .column_lattices = lattices_of(scratch, S, op),
-      .is_winograd = winograd_suits({.taps_rows = R,
-                                     .taps_columns = S,
-                                     .stride = op.stride,
-                                     .out_rows = H,
-                                     .out_columns = W,
-                                     .source_channels = K / op.groups,
-                                     .out_channels = Cg}),
+      .is_winograd = winograd_suits(
+          {.taps_rows = R, .taps_columns = S, .stride = op.stride, .out_rows = H, .out_columns = W, .source_channels = K / op.groups, .out_channels = Cg}),
       .weights = nullptr,
       .finish = {},
       .partials = nullptr,

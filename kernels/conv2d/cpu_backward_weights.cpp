@@ -77,8 +77,10 @@ void run(Cpu, const Context& context, const Conv2dBackwardWeights& op) {
     for (std::int64_t index = begin; index < end; ++index) {
       const std::int64_t k = index % plan.outputs, group = index / plan.outputs / plan.run_tiles;
       const RunTile tile = plan.run_tile(index / plan.outputs % plan.run_tiles);
-      if (plan.is_winograd) merge_points(plan, partials, group, tile, k, dweight);
-      else merge_taps(plan, partials, group, tile, k, dweight);
+      if (plan.is_winograd)
+        merge_points(plan, partials, group, tile, k, dweight);
+      else
+        merge_taps(plan, partials, group, tile, k, dweight);
     }
   });
 }

@@ -14,11 +14,16 @@ const Microkernels& best() {
   return kBaseline;
 }
 
+const Microkernels*& chosen() {
+  static const Microkernels* table = &best();
+  return table;
+}
+
 }  // namespace
 
-const Microkernels& microkernels() {
-  static const Microkernels& chosen = best();
-  return chosen;
-}
+const Microkernels& microkernels() { return *chosen(); }
+
+UseMicrokernels::UseMicrokernels(const Microkernels& table) : before_(microkernels()) { chosen() = &table; }
+UseMicrokernels::~UseMicrokernels() { chosen() = &before_; }
 
 }  // namespace isda::kernels::conv2d

@@ -58,18 +58,18 @@ struct Finish {
   const float* residual;
   const float *mask_x, *mask_scale, *mask_shift;
   const float *sums_x, *sums_mean;
-  float *sum, *sum_centred;       // added to
-  float *mean, *m2;               // merged with the moments of `count` earlier pixels
+  float *sum, *sum_centred;  // added to
+  float *mean, *m2;          // merged with the moments of `count` earlier pixels
   float count;
 };
 
 // One row of an image into a packed row: f(x) by channel.
 struct PackRow {
-  const float* source;    // [pixels][source_step]
+  const float* source;  // [pixels][source_step]
   std::ptrdiff_t source_step;
   std::ptrdiff_t pixels;
   std::ptrdiff_t channels;
-  const float *scale, *shift;      // null: f(x) = x
+  const float *scale, *shift;          // null: f(x) = x
   const float *second, *second_scale;  // null, or f = x*scale + second*second_scale + shift
   bool relu;
   float* packed;
@@ -147,7 +147,19 @@ extern const Microkernels kAvx2;
 extern const Microkernels kAvx512;
 #endif
 
-// The best table for this machine, chosen once.
+// The best table for this machine.
 const Microkernels& microkernels();
+
+// Everything runs with another table while this lives. For tests: no convolution may be running when it begins or ends.
+class UseMicrokernels {
+ public:
+  explicit UseMicrokernels(const Microkernels& table);
+  ~UseMicrokernels();
+  UseMicrokernels(const UseMicrokernels&) = delete;
+  UseMicrokernels& operator=(const UseMicrokernels&) = delete;
+
+ private:
+  const Microkernels& before_;
+};
 
 }  // namespace isda::kernels::conv2d

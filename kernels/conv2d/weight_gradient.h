@@ -45,12 +45,12 @@ struct WeightPlan {
   std::int64_t block_tiles() const { return block_images * tile_rows() * tile_columns(); }
   std::int64_t slice_channels() const { return slice_quads * 4; }
   std::int64_t x_pitch() const;
-  std::int64_t x_floats() const;   // of one image's window
+  std::int64_t x_floats() const;  // of one image's window
   std::int64_t dy_pitch() const;
   std::int64_t dy_floats() const;  // of one image
   std::int64_t x_point_step() const { return block_tiles() * channels + kGap; }
   std::int64_t dy_point_step() const { return block_tiles() * slice_channels() + kGap; }
-  std::int64_t memory_floats() const;  // of one thread
+  std::int64_t memory_floats() const;       // of one thread
   static constexpr std::int64_t kGap = 16;  // so that points do not lie at distances of 4 KB, where they fight for the same lines of L1
 
  private:

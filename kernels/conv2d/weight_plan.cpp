@@ -12,9 +12,9 @@ namespace {
 // more than 32 MB.
 constexpr std::int64_t kLeastChunks = 8, kMostChunks = 16;
 constexpr std::int64_t kNearFloats = std::int64_t{1} << 19, kMostFloats = std::int64_t{1} << 23;
-constexpr std::int64_t kBlockPixels = 256;       // direct: 20 KB of the window under one row stay in L1
+constexpr std::int64_t kBlockPixels = 256;  // direct: 20 KB of the window under one row stay in L1
 constexpr std::int64_t kWindowFloats = 32 * 1024;
-constexpr std::int64_t kBlockTiles = 64;         // Winograd
+constexpr std::int64_t kBlockTiles = 64;          // Winograd
 constexpr std::int64_t kPointFloats = 64 * 1024;  // 256 KB for the points of x and dy
 
 std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
@@ -34,13 +34,10 @@ WeightPlan::WeightPlan(const Conv2dBackwardWeights& op)
       outputs(op.dweight.extent(0) / groups),
       P(op.dy.extent(1)),
       Q(op.dy.extent(2)) {
-  is_winograd = outputs % lanes == 0 && winograd_suits({.taps_rows = R,
-                                                        .taps_columns = S,
-                                                        .stride = stride,
-                                                        .out_rows = P,
-                                                        .out_columns = Q,
-                                                        .source_channels = channels,
-                                                        .out_channels = outputs});
+  is_winograd =
+      outputs % lanes == 0 &&
+      winograd_suits(
+          {.taps_rows = R, .taps_columns = S, .stride = stride, .out_rows = P, .out_columns = Q, .source_channels = channels, .out_channels = outputs});
   rows = is_winograd ? kWinogradPoints : R;
   run = is_winograd ? channels : S * channels;
   run_vectors = ceil_div(run, lanes);
@@ -66,8 +63,10 @@ void WeightPlan::cut_into_blocks() {
   };
   const auto half = [&](std::int64_t extent) { return round_up(ceil_div(extent, 2), least); };
   while (is_large() && (block_rows > least || block_columns > 8)) {
-    if (block_rows > least) block_rows = half(block_rows);
-    else block_columns = half(block_columns);
+    if (block_rows > least)
+      block_rows = half(block_rows);
+    else
+      block_columns = half(block_columns);
   }
   if (block_rows < P || block_columns < Q) return;
   // Small images: as many of a chunk as there is room for.

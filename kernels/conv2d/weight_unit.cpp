@@ -46,8 +46,10 @@ class Worker {
     job.row_offsets = row_offsets_;
     job.quads = static_cast<int>(quads_);
     job.is_continued = is_continued;
-    if (plan_.is_winograd) transform(block, job);
-    else pack(block, job);
+    if (plan_.is_winograd)
+      transform(block, job);
+    else
+      pack(block, job);
     look_ahead(block, job);
     for (std::int64_t row = 0; row < plan_.rows; ++row) {
       const float* x = plan_.is_winograd ? x_points_ + row * plan_.x_point_step() : x_window_ + row * plan_.x_pitch();
@@ -72,8 +74,7 @@ class Worker {
     const std::int64_t columns = plan_.is_winograd ? 2 * block.tile_columns() + 2 : (block.columns.extent() - 1) * plan_.stride + plan_.S;
     const std::int64_t first_row = block.rows.begin * plan_.stride - plan_.padding, first_column = block.columns.begin * plan_.stride - plan_.padding;
     for (std::int64_t row = 0; row < rows; ++row) {
-      pack_window_row(kernels_, x_, image, group_, first_row + row, {first_column, first_column + columns}, window + row * plan_.x_pitch(),
-                      plan_.x_pitch());
+      pack_window_row(kernels_, x_, image, group_, first_row + row, {first_column, first_column + columns}, window + row * plan_.x_pitch(), plan_.x_pitch());
     }
   }
 

@@ -5,8 +5,8 @@
 
 namespace isda::kernels::conv2d {
 
-void pack_window_row(const Microkernels& kernels, const Source& source, std::int64_t image, std::int64_t group, std::int64_t row, Span columns,
-                     float* packed, std::int64_t pitch) {
+void pack_window_row(const Microkernels& kernels, const Source& source, std::int64_t image, std::int64_t group, std::int64_t row, Span columns, float* packed,
+                     std::int64_t pitch) {
   // NOTE: zeros stand for padding after f(x), so they are written and never computed.
   if (row < 0 || row >= source.rows) {
     std::fill_n(packed, pitch, 0.0f);

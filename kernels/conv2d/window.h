@@ -23,7 +23,7 @@ struct Span {
 };
 
 // Copies row `row` and the columns of one image and group to `packed`: [columns][channels of the group], then zeros up to `pitch` floats.
-void pack_window_row(const Microkernels& kernels, const Source& source, std::int64_t image, std::int64_t group, std::int64_t row, Span columns,
-                     float* packed, std::int64_t pitch);
+void pack_window_row(const Microkernels& kernels, const Source& source, std::int64_t image, std::int64_t group, std::int64_t row, Span columns, float* packed,
+                     std::int64_t pitch);
 
 }  // namespace isda::kernels::conv2d

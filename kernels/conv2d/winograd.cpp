@@ -170,12 +170,8 @@ void correlate_winograd(Unit& unit, float* memory) {
       unit.kernels().winograd_multiply(multiply);
       multiply.weights += kWinogradPoints * channels * finish.step;
       multiply.ahead[0] = multiply.ahead[1] = {};
-      unit.kernels().winograd_output({.points = products,
-                                      .point_step = product_step(lanes),
-                                      .tiles = tiles.count,
-                                      .vectors = multiply.vectors,
-                                      .slots = tiles.slots,
-                                      .pixels = pixels});
+      unit.kernels().winograd_output(
+          {.points = products, .point_step = product_step(lanes), .tiles = tiles.count, .vectors = multiply.vectors, .slots = tiles.slots, .pixels = pixels});
       unit.kernels().finish(finish);
     }
     unit.pixels_done(tiles.pixels);
