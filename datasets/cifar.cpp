@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
+#include <numeric>
 
 namespace isda {
 
@@ -24,7 +25,7 @@ const std::vector<double> kDeviation{63.0, 62.1, 66.7};
 std::string advice(const std::string& archive) {
   return fmt::format(
       "download {} (the binary version) from https://www.cs.toronto.edu/~kriz/cifar.html and unpack it there; without a download, "
-      "`isda data make-shapes` makes the data set 'shapes'",
+      "`isda data make-shapes --output DIR` makes the data set 'shapes'",
       archive);
 }
 
@@ -48,17 +49,40 @@ std::int32_t label_of(const CifarFormat& format, const fs::path& file, std::int6
 }
 
 // The number of records in a file, after the check that its size is right.
-std::int64_t count_records(const CifarFormat& format, const fs::path& file, std::int64_t record_bytes, std::int64_t expected) {
+std::int64_t count_records(const CifarFormat& format, const CifarFile& file) {
+  const std::int64_t record_bytes = format.record_bytes();
+  const std::int64_t expected = file.records * record_bytes;
   std::error_code error;
-  const auto bytes = static_cast<std::int64_t>(fs::file_size(file, error));
-  require(!error, "[{}] {}: {}; {}", format.dataset, file.string(), error.message(), format.advice);
+  const auto bytes = static_cast<std::int64_t>(fs::file_size(file.path, error));
+  require(!error, "[{}] {}: {}; {}", format.dataset, file.path.string(), error.message(), format.advice);
   if (expected > 0) {
-    require(bytes == expected * record_bytes, "[{}] {} has {} bytes, expected exactly {} ({} records of {} bytes): it is {}; {}", format.dataset, file.string(),
-            bytes, expected * record_bytes, expected, record_bytes, bytes < expected * record_bytes ? "truncated" : "too long", format.advice);
+    require(bytes == expected, "[{}] {} has {} bytes, expected exactly {} ({} records of {} bytes): it is {}; {}", format.dataset, file.path.string(), bytes,
+            expected, file.records, record_bytes, bytes < expected ? "truncated" : "too long", format.advice);
   }
   require(bytes > 0 && bytes % record_bytes == 0, "[{}] {} has {} bytes, expected a whole number of records of {} bytes, at least one; {}", format.dataset,
-          file.string(), bytes, record_bytes, format.advice);
+          file.path.string(), bytes, record_bytes, format.advice);
   return bytes / record_bytes;
+}
+
+// Appends the records of a file to the split.
+void read_records(const CifarFormat& format, const fs::path& file, std::int64_t records, Split& split) {
+  std::ifstream stream(file, std::ios::binary);
+  require(stream.is_open(), "[{}] {} cannot be opened: {}", format.dataset, file.string(), std::strerror(errno));
+  const auto begin = static_cast<std::int64_t>(split.pixels.size());
+  split.pixels.resize(static_cast<std::size_t>(begin + records * kCifarPixelBytes));
+  std::vector<std::uint8_t> buffer(static_cast<std::size_t>(std::min(records, kRecordsAtOnce) * format.record_bytes()));
+  for (std::int64_t record = 0; record < records; ++record) {
+    const std::int64_t place = record % kRecordsAtOnce;
+    if (place == 0) {
+      const std::int64_t bytes = std::min(records - record, kRecordsAtOnce) * format.record_bytes();
+      stream.read(reinterpret_cast<char*>(buffer.data()), bytes);
+      require(stream.gcount() == bytes, "[{}] {} ended while record {} of {} was read; is it being written, or the disk failing?", format.dataset,
+              file.string(), record, records);
+    }
+    const std::uint8_t* labels = buffer.data() + place * format.record_bytes();
+    split.labels.push_back(label_of(format, file, record, labels));
+    interleave(labels + format.label_kinds.size(), split.pixels.data() + begin + record * kCifarPixelBytes);
+  }
 }
 
 std::string trimmed(const std::string& line) {
@@ -69,28 +93,27 @@ std::string trimmed(const std::string& line) {
 
 }  // namespace
 
-void read_cifar_records(const CifarFormat& format, const fs::path& file, std::int64_t expected_records, Split& split) {
-  const auto label_bytes = static_cast<std::int64_t>(format.label_kinds.size());
-  const std::int64_t record_bytes = label_bytes + kCifarPixelBytes;
-  const std::int64_t records = count_records(format, file, record_bytes, expected_records);
-  std::ifstream stream(file, std::ios::binary);
-  require(stream.is_open(), "[{}] {} cannot be opened: {}", format.dataset, file.string(), std::strerror(errno));
+void read_cifar_files(const CifarFormat& format, const std::vector<CifarFile>& train, const std::vector<CifarFile>& test, Dataset& dataset) {
+  const auto count_all = [&](const std::vector<CifarFile>& files) {
+    std::vector<std::int64_t> counts;
+    for (const CifarFile& file : files) counts.push_back(count_records(format, file));
+    return counts;
+  };
+  const auto read_all = [&](const std::vector<CifarFile>& files, const std::vector<std::int64_t>& counts, Split& split) {
+    const std::int64_t records = std::accumulate(counts.begin(), counts.end(), std::int64_t{0});
+    split.pixels.reserve(static_cast<std::size_t>(records * kCifarPixelBytes));
+    split.labels.reserve(static_cast<std::size_t>(records));
+    for (std::size_t i = 0; i < files.size(); ++i) read_records(format, files[i].path, counts[i], split);
+  };
+  const auto train_counts = count_all(train), test_counts = count_all(test);
+  read_all(train, train_counts, dataset.train);
+  read_all(test, test_counts, dataset.test);
+}
 
-  const auto begin = static_cast<std::int64_t>(split.pixels.size());
-  split.pixels.resize(static_cast<std::size_t>(begin + records * kCifarPixelBytes));
-  std::vector<std::uint8_t> buffer(static_cast<std::size_t>(std::min(records, kRecordsAtOnce) * record_bytes));
-  for (std::int64_t record = 0; record < records; ++record) {
-    const std::int64_t place = record % kRecordsAtOnce;
-    if (place == 0) {
-      const std::int64_t bytes = std::min(records - record, kRecordsAtOnce) * record_bytes;
-      stream.read(reinterpret_cast<char*>(buffer.data()), bytes);
-      require(stream.gcount() == bytes, "[{}] {} ended while record {} of {} was read; is it being written, or the disk failing?", format.dataset,
-              file.string(), record, records);
-    }
-    const std::uint8_t* bytes = buffer.data() + place * record_bytes;
-    split.labels.push_back(label_of(format, file, record, bytes));
-    interleave(bytes + label_bytes, split.pixels.data() + begin + record * kCifarPixelBytes);
-  }
+std::vector<CifarFile> cifar10_batches(const fs::path& folder, std::int64_t records) {
+  std::vector<CifarFile> files;
+  for (int batch = 1; batch <= 5; ++batch) files.push_back({folder / fmt::format("data_batch_{}.bin", batch), records});
+  return files;
 }
 
 std::vector<std::string> read_class_names(const CifarFormat& format, const fs::path& file) {
@@ -139,9 +162,7 @@ Dataset load_cifar10(const fs::path& directory) {
   const std::vector<std::string> names{"airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"};
   require(dataset.class_names == names, "[cifar10] the classes in {} are {}, expected {}: another data set in the same format, perhaps --dataset shapes?",
           (folder / "batches.meta.txt").string(), fmt::join(dataset.class_names, " "), fmt::join(names, " "));
-  dataset.train.pixels.reserve(50000 * kCifarPixelBytes);
-  for (int batch = 1; batch <= 5; ++batch) read_cifar_records(format, folder / fmt::format("data_batch_{}.bin", batch), 10000, dataset.train);
-  read_cifar_records(format, folder / "test_batch.bin", 10000, dataset.test);
+  read_cifar_files(format, cifar10_batches(folder, 10000), {{folder / "test_batch.bin", 10000}}, dataset);
   return dataset;
 }
 
@@ -149,8 +170,7 @@ Dataset load_cifar100(const fs::path& directory) {
   const CifarFormat format{.dataset = "cifar100", .label_kinds = {20, 100}, .advice = advice("cifar-100-binary.tar.gz")};
   const fs::path folder = find_cifar_folder(format, directory, "cifar-100-binary", "train.bin");
   Dataset dataset{.name = "cifar100", .class_names = read_class_names(format, folder / "fine_label_names.txt"), .mean = kMean, .deviation = kDeviation};
-  read_cifar_records(format, folder / "train.bin", 50000, dataset.train);
-  read_cifar_records(format, folder / "test.bin", 10000, dataset.test);
+  read_cifar_files(format, {{folder / "train.bin", 50000}}, {{folder / "test.bin", 10000}}, dataset);
   return dataset;
 }
 

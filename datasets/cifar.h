@@ -19,16 +19,28 @@ namespace isda {
 Dataset load_cifar10(const std::filesystem::path& directory);
 Dataset load_cifar100(const std::filesystem::path& directory);
 
+inline constexpr std::int64_t kCifarPixelBytes = 3 * 32 * 32;
+
 // The layout of a record, for data sets that share it.
 struct CifarFormat {
   std::string dataset;           // begins the messages
   std::vector<int> label_kinds;  // how many values each label byte can take; the last is the label
   std::string advice;            // ends the messages: where good files come from
-};
-inline constexpr std::int64_t kCifarPixelBytes = 3 * 32 * 32;
 
-// Appends the records of `file` to the split. expected_records: how many there must be; 0 = any whole number, at least one.
-void read_cifar_records(const CifarFormat& format, const std::filesystem::path& file, std::int64_t expected_records, Split& split);
+  std::int64_t record_bytes() const { return static_cast<std::int64_t>(label_kinds.size()) + kCifarPixelBytes; }
+};
+
+// records: how many there must be; 0 = any whole number, at least one.
+struct CifarFile {
+  std::filesystem::path path;
+  std::int64_t records = 0;
+};
+
+// Fills both splits from their files, in order. The sizes of all files are checked before the first is read.
+void read_cifar_files(const CifarFormat& format, const std::vector<CifarFile>& train, const std::vector<CifarFile>& test, Dataset& dataset);
+
+// data_batch_1.bin .. data_batch_5.bin of a folder.
+std::vector<CifarFile> cifar10_batches(const std::filesystem::path& folder, std::int64_t records);
 
 // The lines of a file of class names; throws unless there are as many as label values, all different.
 std::vector<std::string> read_class_names(const CifarFormat& format, const std::filesystem::path& file);

@@ -70,6 +70,10 @@ TEST_F(Cifar10, ReadsPlanarRecordsAsPixels) {
   EXPECT_EQ(dataset.test.labels[0], 9);
   EXPECT_EQ(dataset.test.images().at(0, 0, 0, 0), 200);
 
+  // The constants are the paper's.
+  EXPECT_EQ(dataset.mean, (std::vector<double>{125.3, 123.0, 113.9}));
+  EXPECT_EQ(dataset.deviation, (std::vector<double>{63.0, 62.1, 66.7}));
+
   // Nothing landed anywhere else.
   const auto counts = class_counts(dataset.train, 10);
   EXPECT_EQ(counts[0], 49999);
@@ -79,22 +83,15 @@ TEST_F(Cifar10, ReadsPlanarRecordsAsPixels) {
   EXPECT_EQ(lit, 4);
 }
 
-TEST_F(Cifar10, IsNormalisedWithTheConstantsOfThePaper) {
-  const Dataset dataset = load_cifar10(directory.path());
-  EXPECT_EQ(dataset.mean, (std::vector<double>{125.3, 123.0, 113.9}));
-  EXPECT_EQ(dataset.deviation, (std::vector<double>{63.0, 62.1, 66.7}));
-}
-
 TEST_F(Cifar10, IsFoundInTheFolderOfTheDistribution) {
   TemporaryFolder outer;
   fs::create_directory(outer.path() / "cifar-10-batches-bin");
   write_all(outer.path() / "cifar-10-batches-bin");
-  EXPECT_EQ(load_cifar10(outer.path()).train.size(), 50000);
-}
-
-TEST_F(Cifar10, ReadsNamesWithCarriageReturns) {
-  write_text(directory.path() / "batches.meta.txt", "airplane\r\nautomobile\r\nbird\r\ncat\r\ndeer\r\ndog\r\nfrog\r\nhorse\r\nship\r\ntruck\r\n\r\n");
-  EXPECT_EQ(load_cifar10(directory.path()).class_names[9], "truck");
+  write_text(outer.path() / "cifar-10-batches-bin" / "batches.meta.txt",
+             "airplane\r\nautomobile\r\nbird\r\ncat\r\ndeer\r\ndog\r\nfrog\r\nhorse\r\nship\r\ntruck\r\n\r\n");
+  const Dataset dataset = load_cifar10(outer.path());
+  EXPECT_EQ(dataset.train.size(), 50000);
+  EXPECT_EQ(dataset.class_names[9], "truck");  // without the carriage return
 }
 
 TEST_F(Cifar10, SaysWhereToGetAMissingDirectory) {
@@ -120,7 +117,6 @@ TEST_F(Cifar10, NamesAMissingBatch) {
     EXPECT_PRED2(contains, message, "cifar-10-binary.tar.gz");
     fs::rename(directory.path() / "aside", directory.path() / name);
   }
-  EXPECT_EQ(error(), "");
 }
 
 TEST_F(Cifar10, RefusesATruncatedFile) {
@@ -140,10 +136,10 @@ TEST_F(Cifar10, RefusesAnOversizedFile) {
 }
 
 TEST_F(Cifar10, NamesTheRecordWithALabelOutOfRange) {
-  write_at(directory.path() / "data_batch_5.bin", 0, {9});
-  write_at(directory.path() / "data_batch_5.bin", 1234 * 3073, {10});
+  write_at(directory.path() / "data_batch_1.bin", 0, {9});
+  write_at(directory.path() / "data_batch_1.bin", 1234 * 3073, {10});
   const std::string message = error();
-  EXPECT_PRED2(contains, message, (directory.path() / "data_batch_5.bin").string() + ": record 1234 has label 10, expected 0 to 9");
+  EXPECT_PRED2(contains, message, (directory.path() / "data_batch_1.bin").string() + ": record 1234 has label 10, expected 0 to 9");
 }
 
 TEST_F(Cifar10, RefusesADirectoryInPlaceOfAFile) {
@@ -227,16 +223,19 @@ TEST(CifarRecords, AreWrittenAsTheyAreRead) {
   const auto records = cifar10_records(split, 1, 2);
   write_text(directory.path() / "records.bin", std::string(records.begin(), records.end()));
   const CifarFormat format{.dataset = "test", .label_kinds = {10}, .advice = "none"};
-  Split read;
-  read_cifar_records(format, directory.path() / "records.bin", 0, read);
-  EXPECT_EQ(read.labels, (std::vector<std::int32_t>{0, 9}));
-  EXPECT_EQ(read.pixels, std::vector<std::uint8_t>(split.pixels.begin() + 3072, split.pixels.end()));
+  Dataset read;
+  const CifarFile file{directory.path() / "records.bin", 0};
+  read_cifar_files(format, {file, file}, {{file.path, 2}}, read);
+  EXPECT_EQ(read.test.labels, (std::vector<std::int32_t>{0, 9}));
+  EXPECT_EQ(read.train.labels, (std::vector<std::int32_t>{0, 9, 0, 9}));
+  EXPECT_EQ(read.test.pixels, std::vector<std::uint8_t>(split.pixels.begin() + 3072, split.pixels.end()));
+  EXPECT_TRUE(std::equal(read.test.pixels.begin(), read.test.pixels.end(), read.train.pixels.begin() + 2 * 3072));
 }
 
 // With ISDA_CIFAR10_DIR=DIR: the measured constants of the real training images are the paper's, within the rounding of a JPEG copy.
 TEST(CifarRecords, HaveThePublishedMoments) {
   const char* directory = std::getenv("ISDA_CIFAR10_DIR");
-  if (!directory) GTEST_SKIP() << "ISDA_CIFAR10_DIR is not set";
+  if (!directory || !*directory) GTEST_SKIP() << "ISDA_CIFAR10_DIR is not set";
   const Dataset dataset = load_dataset("cifar10", directory);
   const auto measured = mean_and_deviation(dataset.train);
   for (std::size_t c = 0; c < 3; ++c) {
