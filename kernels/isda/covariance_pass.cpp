@@ -60,8 +60,8 @@ class Worker {
   }
 
   static std::int64_t floats_of(const CovariancePass& pass) {
-    std::int64_t rank = 0;
-    for (std::int64_t slot = 0; pass.updated && slot < pass.members.present; ++slot) rank = std::max(rank, pass.terms->rank(slot));
+    // NOTE: for the rank of a batch of one class, whatever the batch at hand is.
+    const std::int64_t N = pass.members.begin[pass.members.present], rank = pass.updated ? N + 1 : 0;
     return pass.u ? pass.C * width_of(pass.A) + (pass.A + rank) * kStripColumns : rank * width_of(pass.A);
   }
 
@@ -173,7 +173,7 @@ template <class Body>
 void for_units(const Context& context, const CovariancePass& pass, std::int64_t count, Body&& body) {
   const std::int64_t grain = grain_of(context, count, flop_of(pass)), floats = Worker::floats_of(pass);
   Scratch scratch = context.scratch();
-  float* memory = scratch.take<float>((count + grain - 1) / grain * floats);
+  float* memory = scratch.take<float>(context.threads() * floats);
   parallel_ranges(context, count, grain, [&](std::int64_t begin, std::int64_t end) {
     Worker worker(pass, memory + begin / grain * floats);
     for (std::int64_t unit = begin; unit < end; ++unit) body(worker, unit);

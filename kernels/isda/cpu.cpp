@@ -95,7 +95,7 @@ void run_forward(const Context& context, const Operation& op, const Statistics* 
   float* q = nullptr;
   if (is_full(op.covariance)) {
     parts = strips_of(A);
-    q = scratch.take<float>(members.present * parts * C);
+    q = scratch.take<float>(members.most * parts * C);
     CovariancePass pass{.members = members, .A = A, .C = C, .covariance = covariance, .weight = weight, .u = op.u.template as<float>(), .q = q};
     if (statistics) {
       const Terms terms = fold_batch(context, scratch, members, features, A, statistics->count, statistics->mean);
@@ -107,7 +107,7 @@ void run_forward(const Context& context, const Operation& op, const Statistics* 
     }
   } else {
     if (statistics) update_diagonal(context, fold_batch(context, scratch, members, features, A, statistics->count, statistics->mean), statistics->covariance);
-    q = scratch.take<float>(members.present * C);
+    q = scratch.take<float>(members.most * C);
     multiply_diagonal(context, members, weight, covariance, C, A, q);
   }
 

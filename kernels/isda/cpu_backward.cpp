@@ -82,7 +82,7 @@ void run(Cpu, const Context& context, const IsdaBackward& op) {
   Scratch scratch = context.scratch();
   const Members members = members_of(scratch, op.labels.as<std::int32_t>(), N, C, nullptr);
   const auto* slots = op.slots.as<std::int32_t>();
-  float* g = scratch.take<float>(members.present * C);
+  float* g = scratch.take<float>(members.most * C);
   std::fill_n(g, members.present * C, 0.0f);
   for (std::int64_t slot = 0; slot < members.present; ++slot) {
     for (std::int32_t k = members.begin[slot]; k < members.begin[slot + 1]; ++k) {

@@ -33,13 +33,13 @@ Members members_of(Scratch& scratch, const std::int32_t* labels, std::int64_t N,
   // Sort the samples by class.
   auto* samples = scratch.take<std::int32_t>(N);
   for (std::int64_t i = 0; i < N; ++i) samples[position[labels[i]]++] = static_cast<std::int32_t>(i);
-  return {present, classes, begin, samples};
+  return {most, present, classes, begin, samples};
 }
 
 Terms fold_batch(const Context& context, Scratch& scratch, const Members& members, const float* features, std::int64_t A, float* count, float* mean) {
   const std::int64_t K = members.present, N = members.begin[K];
-  float* rows = scratch.take<float>((N + K) * A);
-  float* keep = scratch.take<float>(K);
+  float* rows = scratch.take<float>((N + members.most) * A);
+  float* keep = scratch.take<float>(members.most);
   const Terms terms{members, A, rows, keep};
 
   const double flop = 4.0 * static_cast<double>((N + K) * A);

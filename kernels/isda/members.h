@@ -12,7 +12,8 @@ namespace isda::kernels {
 
 // The present classes in order of their number; their position in this order is their slot.
 struct Members {
-  std::int64_t present = 0;               // K
+  std::int64_t most = 0;                  // min(N,C): scratch memory is sized by it, so that no batch of the same shape needs more
+  std::int64_t present = 0;               // K <= most
   const std::int32_t* classes = nullptr;  // (K) the number of the class in each slot
   const std::int32_t* begin = nullptr;    // (K+1) where its samples begin in `samples`
   const std::int32_t* samples = nullptr;  // (N) the samples by slot, and in order within it

@@ -395,6 +395,23 @@ TEST(Isda, FusedIsTheSameAsOneAfterTheOther) {
   }
 }
 
+TEST(Isda, TakesNoMoreMemoryForAnotherBatchOfTheSameShape) {
+  for (const bool is_full : {true, false}) {
+    const Head head(DType::f32, 128, 50, 400, is_full);
+    const Context context(Device::cpu, 2);
+    const auto step = [&](int classes) {
+      Random().label(head.labels, classes);
+      run(context, head.update());
+      run(context, head.forward());
+      run(context, head.update_forward());
+      run(context, head.backward());
+      return context.arena().capacity();
+    };
+    const auto capacity = step(7);
+    for (const int classes : {50, 1, 20}) EXPECT_EQ(step(classes), capacity) << classes;
+  }
+}
+
 // ---- what is said about wrong arguments ----
 
 std::string message_of(const auto& operation, Device device = Device::cpu) {
