@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "kernels/pooling/pooling.h"
+#include "layers/pooling.h"
 
 #include "core/autograd.h"
-#include "layers/pooling.h"
+#include "kernels/pooling/pooling.h"
+#include "layers/window.h"
 
 namespace isda {
 
@@ -10,7 +11,7 @@ namespace {
 
 Shape pooled_shape(const Tensor& x, const PoolingOptions& options) {
   const auto [N, H, W, C] = x.shape().extents<4>();
-  const auto pooled = [&](std::int64_t extent) { return (extent + 2 * options.padding - options.kernel) / options.stride + 1; };
+  const auto pooled = [&](std::int64_t extent) { return window_count(extent, options.kernel, options.stride, options.padding); };
   return {N, pooled(H), pooled(W), C};
 }
 
