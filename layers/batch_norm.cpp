@@ -1,10 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "layers/batch_norm.h"
 
-#include "core/autograd.h"
-#include "kernels/batch_norm/batch_norm.h"
-
 namespace isda {
+
+void run_backward(const Context& context, const kernels::BatchNormBackward& operation, bool is_training) {
+  if (is_training) return run(context, operation);
+  // The sums are for weight and bias alone.
+  const Shape &shape = operation.x.shape(), &channels = operation.mean.shape();
+  const Tensor unused(shape, operation.dx.type(), context.device());
+  kernels::BatchNormBackward parameters = operation;
+  parameters.dx = unused;
+  parameters.dresidual = {};
+  run(context, parameters);
+  const Tensor zeros = Tensor::zeros(channels, operation.mean.type(), context.device());
+  kernels::BatchNormBackward data = operation;
+  data.sum_dz = data.sum_dz_x = zeros;
+  data.dweight = data.dbias = {};
+  run(context, data);
+}
 
 BatchNorm::BatchNorm(std::int64_t channels, double momentum, double epsilon)
     : weight(add_parameter("weight", {channels}, Initial::constant(1))),
@@ -55,31 +68,33 @@ Tensor BatchNorm::operator()(const Tensor& x, const BatchNormOptions& options) c
   run(x.context(),
       kernels::BatchNorm{
           .x = x, .mean = mean, .variance = variance, .weight = weight, .bias = bias, .residual = residual, .relu = options.relu, .epsilon = epsilon_, .y = y});
-  if (!is_training()) return y;
 
   // NOTE: y is saved for the ReLU's mask only; its sign survives in it.
-  return differentiable(
-      y, {x, weight, bias, residual},
-      [x, weight = weight, mean, variance, mask = options.relu ? y : Tensor(), has_residual = needs_gradient(residual), epsilon = epsilon_](const Tensor& dy) {
-        const Tensor sum_dz = Tensor::like(mean), sum_dz_x = Tensor::like(mean);
-        run(dy.context(), kernels::BatchNormBackwardReduce{.dy = dy, .x = x, .y = mask, .mean = mean, .sum_dz = sum_dz, .sum_dz_x = sum_dz_x});
-        const Tensor dx = Tensor::like(x), dweight = Tensor::like(mean), dbias = Tensor::like(mean);
-        const Tensor dresidual = has_residual ? Tensor::like(x) : Tensor();
-        run(dy.context(), kernels::BatchNormBackward{.dy = dy,
-                                                     .x = x,
-                                                     .y = mask,
-                                                     .mean = mean,
-                                                     .variance = variance,
-                                                     .weight = weight,
-                                                     .sum_dz = sum_dz,
-                                                     .sum_dz_x = sum_dz_x,
-                                                     .epsilon = epsilon,
-                                                     .dx = dx,
-                                                     .dresidual = dresidual,
-                                                     .dweight = dweight,
-                                                     .dbias = dbias});
-        return Gradients{dx, dweight, dbias, dresidual};
-      });
+  const Tensor mask = options.relu ? y : Tensor();
+  const bool has_residual = needs_gradient(residual), training = is_training();
+  const auto backward = [x, weight = weight, mean, variance, mask, has_residual, training, epsilon = epsilon_](const Tensor& dy) {
+    const Tensor sum_dz = Tensor::like(mean), sum_dz_x = Tensor::like(mean);
+    run(dy.context(), kernels::BatchNormBackwardReduce{.dy = dy, .x = x, .y = mask, .mean = mean, .sum_dz = sum_dz, .sum_dz_x = sum_dz_x});
+    const Tensor dx = Tensor::like(x), dweight = Tensor::like(mean), dbias = Tensor::like(mean);
+    const Tensor dresidual = has_residual ? Tensor::like(x) : Tensor();
+    run_backward(dy.context(),
+                 kernels::BatchNormBackward{.dy = dy,
+                                            .x = x,
+                                            .y = mask,
+                                            .mean = mean,
+                                            .variance = variance,
+                                            .weight = weight,
+                                            .sum_dz = sum_dz,
+                                            .sum_dz_x = sum_dz_x,
+                                            .epsilon = epsilon,
+                                            .dx = dx,
+                                            .dresidual = dresidual,
+                                            .dweight = dweight,
+                                            .dbias = dbias},
+                 training);
+    return Gradients{dx, dweight, dbias, dresidual};
+  };
+  return differentiable(y, {x, weight, bias, residual}, backward);
 }
 
 }  // namespace isda

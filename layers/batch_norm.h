@@ -6,6 +6,7 @@
 #pragma once
 #include "core/autograd.h"
 #include "core/module.h"
+#include "kernels/batch_norm/batch_norm.h"
 
 namespace isda {
 
@@ -24,6 +25,9 @@ struct Normalized {
   double epsilon = 0;
   bool is_training = false;  // else mean and variance are constants
 };
+
+// The backward pass of a normalisation. In evaluation mean and variance are constants: dx is without the terms that go back through them.
+void run_backward(const Context& context, const kernels::BatchNormBackward& operation, bool is_training);
 
 class BatchNorm : public Module {
  public:

@@ -4,8 +4,8 @@
 #include <cmath>
 
 #include "core/autograd.h"
-#include "kernels/batch_norm/batch_norm.h"
 #include "kernels/conv2d/conv2d.h"
+#include "layers/window.h"
 
 namespace isda {
 
@@ -14,8 +14,8 @@ namespace {
 Tensor output_of(const Tensor& x, const Tensor& weight, const Conv2dOptions& options) {
   const auto [N, H, W, C] = x.shape().extents<4>();
   const auto [K, R, S, G] = weight.shape().extents<4>();
-  const auto extent = [&](std::int64_t in, std::int64_t kernel) { return (in + 2 * options.padding - kernel) / options.stride + 1; };
-  return Tensor({N, extent(H, R), extent(W, S), K}, x.type(), x.device());
+  const auto windows = [&](std::int64_t extent, std::int64_t kernel) { return window_count(extent, kernel, options.stride, options.padding); };
+  return Tensor({N, windows(H, R), windows(W, S), K}, x.type(), x.device());
 }
 
 // y (in memory already) from x: the forward pass of both kinds. Returns the statistics of y where gradients are recorded.
@@ -58,6 +58,12 @@ Tensor with_statistics(Tensor y, const BatchStatistics& statistics) {
   return y;
 }
 
+Shape weight_shape(std::int64_t in, std::int64_t out, const Conv2dOptions& options) {
+  require(options.groups >= 1 && in % options.groups == 0 && out % options.groups == 0, "[conv2d] {} groups must divide {} input and {} output channels",
+          options.groups, in, out);
+  return {out, options.kernel, options.kernel, in / options.groups};
+}
+
 }  // namespace
 
 Tensor conv2d(const Tensor& x, const Tensor& weight, const Conv2dOptions& options) {
@@ -75,7 +81,6 @@ Tensor conv2d(const Tensor& x, const Tensor& weight, const Conv2dOptions& option
 Tensor conv2d(const Normalized& x, const Tensor& weight, const Conv2dOptions& options) {
   const Tensor y = output_of(x.x, weight, options);
   const BatchStatistics statistics = forward(x.x, {.scale = x.scale, .shift = x.shift, .relu = true}, weight, options, y);
-  if (!x.is_training) return y;
 
   const Tensor result = differentiable(y, {x.x, x.weight, x.bias, weight}, [x, weight, options](const Tensor& dy) {
     const Tensor dweight = weight_gradient(x.x, {.scale = x.scale, .shift = x.shift, .relu = true}, dy, weight, options);
@@ -86,27 +91,27 @@ Tensor conv2d(const Normalized& x, const Tensor& weight, const Conv2dOptions& op
         data_gradient(dy, weight, x.x, options,
                       {.mask = {.x = x.x, .scale = x.scale, .shift = x.shift}, .sums = {.x = x.x, .mean = x.mean, .sum = sum, .sum_centred = sum_centred}});
     const Tensor dscale = Tensor::like(x.mean), dbias = Tensor::like(x.mean);
-    run(dy.context(), kernels::BatchNormBackward{.dy = dx,
-                                                 .x = x.x,
-                                                 .mean = x.mean,
-                                                 .variance = x.variance,
-                                                 .weight = x.weight,
-                                                 .sum_dz = sum,
-                                                 .sum_dz_x = sum_centred,
-                                                 .epsilon = x.epsilon,
-                                                 .dx = dx,
-                                                 .dweight = dscale,
-                                                 .dbias = dbias});
+    run_backward(dy.context(),
+                 kernels::BatchNormBackward{.dy = dx,
+                                            .x = x.x,
+                                            .mean = x.mean,
+                                            .variance = x.variance,
+                                            .weight = x.weight,
+                                            .sum_dz = sum,
+                                            .sum_dz_x = sum_centred,
+                                            .epsilon = x.epsilon,
+                                            .dx = dx,
+                                            .dweight = dscale,
+                                            .dbias = dbias},
+                 x.is_training);
     return Gradients{dx, dscale, dbias, dweight};
   });
   return with_statistics(result, statistics);
 }
 
 Conv2d::Conv2d(std::int64_t in, std::int64_t out, const Conv2dOptions& options)
-    : weight(add_parameter("weight", {out, options.kernel, options.kernel, in / options.groups},
+    : weight(add_parameter("weight", weight_shape(in, out, options),
                            Initial::normal(std::sqrt(2.0 / static_cast<double>(options.kernel * options.kernel * out))))),
-      options_(options) {
-  require(in % options.groups == 0 && out % options.groups == 0, "[conv2d] {} groups must divide {} input and {} output channels", options.groups, in, out);
-}
+      options_(options) {}
 
 }  // namespace isda
