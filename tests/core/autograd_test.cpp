@@ -238,10 +238,12 @@ TEST_F(Autograd, SavedTensorsAreFreedAsBackwardGoes) {
       return Gradients{dy.clone()};
     });
   }
-  Tensor loss = total(h);
+  const Tensor loss = total(h);
+  const std::weak_ptr<History> last = h.history();
   h = {};
   backward(loss);
   ASSERT_EQ(in_use.size(), 8u);
+  EXPECT_TRUE(last.expired()) << "the loss holds nothing of the steps before it";
   for (std::size_t i = 1; i < in_use.size(); ++i) EXPECT_EQ(in_use[i - 1] - in_use[i], kBytes) << "step " << i;
   for (const auto& token : saved) EXPECT_TRUE(token.expired());
 }
@@ -263,7 +265,6 @@ TEST_F(Autograd, ADroppedComputationLeavesNothingBehind) {
   EXPECT_EQ(memory_statistics().in_use, before);
 }
 
-// The step after the loss is of no use to backward; it is freed when its tensor goes, and the loss's computation with the loss.
 TEST_F(Autograd, AnIntermediateTensorOutlivesTheComputation) {
   const Tensor x = leaf({2});
   const Tensor h = times(3, x);

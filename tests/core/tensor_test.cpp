@@ -133,7 +133,8 @@ TEST(Tensor, Bf16RoundsToNearestEven) {
   const Tensor tensor({4});
   const double values[] = {1 + 0x1p-8, 1 + 3 * 0x1p-8, 1 + 0x1p-8 + 0x1p-20, std::numeric_limits<double>::quiet_NaN()};
   for (std::int64_t i = 0; i < 4; ++i) tensor.view().set(values[i], i);
-  const View rounded = tensor.to(DType::bf16, Device::cpu).to(DType::f32, Device::cpu);
+  const Tensor converted = tensor.to(DType::bf16, Device::cpu).to(DType::f32, Device::cpu);
+  const View rounded = converted;
   EXPECT_EQ(rounded.at(0), 1);
   EXPECT_EQ(rounded.at(1), 1 + 4 * 0x1p-8);
   EXPECT_EQ(rounded.at(2), 1 + 2 * 0x1p-8);
