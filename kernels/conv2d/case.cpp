@@ -153,6 +153,9 @@ const Declare conv2d{
                 {2, 6, 5, 9, 19, 3, 3, 1, 1, 1, {.gradient_prologue = true}},
                 {3, 12, 10, 16, 16, 3, 3, 1, 1, 1, kForwardNetwork},
                 {1, 24, 14, 11, 5, 3, 3, 1, 1, 1, kForwardNetwork},
+                // Statistics of more pixels than one tile of the epilogue holds: merges within a block.
+                {2, 8, 30, 5, 9, 3, 3, 1, 1, 1, kForwardNetwork},
+                {1, 8, 30, 16, 16, 3, 3, 1, 1, 1, kForwardNetwork},
                 {2, 7, 9, 16, 32, 3, 3, 2, 1, 1, kForwardNetwork},
                 {2, 7, 9, 16, 32, 3, 3, 2, 1, 1, kEverything},
                 {3, 8, 8, 24, 20, 3, 3, 1, 1, 2, kEverything},
