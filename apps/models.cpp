@@ -24,9 +24,7 @@ void print_row(const NetworkEntry& entry, std::int64_t classes) {
              entry.paper);
 }
 
-void print_header() {
-  fmt::print("{:<14} {:>12} {:>9} {:>16} {:>8}   {}\n", "model", "parameters", "paper", "multiply-adds", "features", "stated in");
-}
+void print_header() { fmt::print("{:<14} {:>12} {:>9} {:>16} {:>8}   {}\n", "model", "parameters", "paper", "multiply-adds", "features", "stated in"); }
 
 int run_models(const Flags& flags) {
   if (flags.name.empty()) {

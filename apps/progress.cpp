@@ -40,17 +40,20 @@ Progress::Progress() : is_terminal_(isatty(STDOUT_FILENO) != 0), last_(std::chro
 void Progress::step(const StepReport& report) {
   const auto now = std::chrono::steady_clock::now();
   const bool is_last = report.step == report.steps_per_epoch;
-  if (now - last_ < (is_terminal_ ? std::chrono::nanoseconds(kTerminalInterval) : std::chrono::nanoseconds(kPipeInterval)) && !(is_terminal_ && is_last)) return;
+  if (now - last_ < (is_terminal_ ? std::chrono::nanoseconds(kTerminalInterval) : std::chrono::nanoseconds(kPipeInterval)) && !(is_terminal_ && is_last))
+    return;
   last_ = now;
-  if (is_terminal_) fmt::print("\r\033[K{} {}", bar(report.step, report.steps_per_epoch), state(report));
-  else fmt::print("{}\n", state(report));
+  if (is_terminal_)
+    fmt::print("\r\033[K{} {}", bar(report.step, report.steps_per_epoch), state(report));
+  else
+    fmt::print("{}\n", state(report));
   std::fflush(stdout);
 }
 
 void Progress::epoch(const EpochMetrics& m, std::int64_t epochs, bool is_best) {
   clear();
-  fmt::print("epoch {:>3}/{}  lr {:<8.4g} ratio {:<6.4f} train {:.4f} {:6.2f} %   test {:.4f} {:6.2f} %{} {:.0f} images/s  {}\n", m.epoch, epochs, m.lr, m.ratio,
-             m.train_loss, m.train_top1, m.val_loss, m.val_top1, is_best ? " *" : "  ", m.images_per_second, duration(m.seconds));
+  fmt::print("epoch {:>3}/{}  lr {:<8.4g} ratio {:<6.4f} train {:.4f} {:6.2f} %   test {:.4f} {:6.2f} %{} {:.0f} images/s  {}\n", m.epoch, epochs, m.lr,
+             m.ratio, m.train_loss, m.train_top1, m.val_loss, m.val_top1, is_best ? " *" : "  ", m.images_per_second, duration(m.seconds));
   std::fflush(stdout);
 }
 

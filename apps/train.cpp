@@ -50,9 +50,12 @@ void add_flags(CLI::App& app, Flags& flags) {
   visit_fields(flags.config, [&](const char* name, auto& member, const char* description) {
     using Member = std::remove_reference_t<decltype(member)>;
     const std::string flag = flag_of(name);
-    if constexpr (std::is_same_v<Member, bool>) app.add_flag(fmt::format("{},!--no-{}", flag, flag.substr(2)), member, description);
-    else if constexpr (std::is_same_v<Member, std::vector<std::int64_t>>) app.add_option(flag, member, description)->delimiter(',');
-    else app.add_option(flag, member, description);
+    if constexpr (std::is_same_v<Member, bool>)
+      app.add_flag(fmt::format("{},!--no-{}", flag, flag.substr(2)), member, description);
+    else if constexpr (std::is_same_v<Member, std::vector<std::int64_t>>)
+      app.add_option(flag, member, description)->delimiter(',');
+    else
+      app.add_option(flag, member, description);
   });
 }
 
@@ -94,8 +97,8 @@ TrainConfig resolve(const Flags& flags) {
 void print_recipe(const TrainConfig& config) {
   std::string schedule = config.schedule;
   if (config.schedule == "step") schedule = fmt::format("x{:g} at epoch {}", config.lr_factor, fmt::join(config.milestones, ", "));
-  fmt::print("recipe     {} epochs, batch {}, lr {:g} ({}), momentum {:g}{}, weight decay {:g}, seed {}\n", config.epochs, config.batch_size, config.lr, schedule,
-             config.momentum, config.nesterov ? " Nesterov" : "", config.weight_decay, config.seed);
+  fmt::print("recipe     {} epochs, batch {}, lr {:g} ({}), momentum {:g}{}, weight decay {:g}, seed {}\n", config.epochs, config.batch_size, config.lr,
+             schedule, config.momentum, config.nesterov ? " Nesterov" : "", config.weight_decay, config.seed);
 }
 
 // What is wrong with the flags is wrong usage, not a run that failed.
@@ -116,7 +119,11 @@ int run_train(const Flags& flags) {
 
   Progress progress;
   const TrainObserver observer{
-      .on_message = [](const std::string& line) { fmt::print("{}\n", line); std::fflush(stdout); },
+      .on_message =
+          [](const std::string& line) {
+            fmt::print("{}\n", line);
+            std::fflush(stdout);
+          },
       .on_step = [&](const StepReport& report) { progress.step(report); },
       .on_epoch = [&](const EpochMetrics& metrics, bool is_best) { progress.epoch(metrics, config.epochs, is_best); },
       .stop_signal = [] { return static_cast<int>(received_signal); },

@@ -18,10 +18,10 @@ using Storage = std::shared_ptr<std::byte>;
 Storage allocate(std::size_t bytes, Device device);
 
 struct MemoryStatistics {
-  std::size_t in_use = 0;                   // bytes handed out, rounded to size classes
-  std::size_t peak_in_use = 0;              // the largest in_use so far
-  std::size_t reserved = 0;                 // bytes held from the system: in use and free
-  std::uint64_t system_allocations = 0;     // how often the system was asked
+  std::size_t in_use = 0;                // bytes handed out, rounded to size classes
+  std::size_t peak_in_use = 0;           // the largest in_use so far
+  std::size_t reserved = 0;              // bytes held from the system: in use and free
+  std::uint64_t system_allocations = 0;  // how often the system was asked
 };
 MemoryStatistics memory_statistics();
 

@@ -38,8 +38,7 @@ std::vector<NamedTensor> weights_of(const Module& module) {
 
 }  // namespace
 
-void save_weights(const std::filesystem::path& path, const Module& module, const SafetensorsMetadata& metadata,
-                  const std::vector<NamedTensor>& extra) {
+void save_weights(const std::filesystem::path& path, const Module& module, const SafetensorsMetadata& metadata, const std::vector<NamedTensor>& extra) {
   std::vector<NamedTensor> tensors = weights_of(module);
   tensors.insert(tensors.end(), extra.begin(), extra.end());
   std::vector<Tensor> on_disk;
@@ -61,8 +60,8 @@ void load_tensors(const Safetensors& file, const std::vector<NamedTensor>& tenso
     const ConstView view = file.view(name);
     require(view.shape() == shape_on_disk(tensor), "[{}] tensor '{}' is {}, expected {}: it holds the weights of another model", file.path().string(), name,
             view.shape(), shape_on_disk(tensor));
-    require(is_float(view.type()) == is_float(tensor.type()), "[{}] tensor '{}' is of type {}, expected {}", file.path().string(), name,
-            name_of(view.type()), name_of(tensor.type()));
+    require(is_float(view.type()) == is_float(tensor.type()), "[{}] tensor '{}' is of type {}, expected {}", file.path().string(), name, name_of(view.type()),
+            name_of(tensor.type()));
   }
   for (const auto& [name, tensor] : tensors) from_disk(file.view(name), tensor);
 }

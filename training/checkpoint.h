@@ -11,8 +11,7 @@
 namespace isda {
 
 // Parameters and buffers of `module`, and what `extra` adds to them.
-void save_weights(const std::filesystem::path& path, const Module& module, const SafetensorsMetadata& metadata,
-                  const std::vector<NamedTensor>& extra = {});
+void save_weights(const std::filesystem::path& path, const Module& module, const SafetensorsMetadata& metadata, const std::vector<NamedTensor>& extra = {});
 
 // Overwrites parameters and buffers of `module`. Throws Error that names the first tensor that is missing or of another shape, with the
 // shape that was got and expected; then nothing was changed. Tensors the module does not have are passed over.

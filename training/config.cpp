@@ -75,9 +75,12 @@ void set_from_json(TrainConfig& config, const nlohmann::json& json, const std::s
       using Member = std::remove_reference_t<decltype(member)>;
       try {
         // NOTE: nlohmann converts between numbers and bool silently; a seed of 1.5 is a mistake.
-        if constexpr (std::is_same_v<Member, bool>) require(value.is_boolean(), "[{}] {} is {}, expected true or false", file, key, value.dump());
-        else if constexpr (std::is_integral_v<Member>) require(value.is_number_integer(), "[{}] {} is {}, expected an integer", file, key, value.dump());
-        if constexpr (std::is_unsigned_v<Member> && !std::is_same_v<Member, bool>) require(!value.is_number_integer() || value.is_number_unsigned(), "[{}] {} is {}, expected 0 or more", file, key, value.dump());
+        if constexpr (std::is_same_v<Member, bool>)
+          require(value.is_boolean(), "[{}] {} is {}, expected true or false", file, key, value.dump());
+        else if constexpr (std::is_integral_v<Member>)
+          require(value.is_number_integer(), "[{}] {} is {}, expected an integer", file, key, value.dump());
+        if constexpr (std::is_unsigned_v<Member> && !std::is_same_v<Member, bool>)
+          require(!value.is_number_integer() || value.is_number_unsigned(), "[{}] {} is {}, expected 0 or more", file, key, value.dump());
         member = value.template get<Member>();
       } catch (const nlohmann::json::exception&) {
         fail("[{}] {} is {}, which is of the wrong type", file, key, value.dump());

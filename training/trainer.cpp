@@ -51,17 +51,16 @@ void check_same_run(const nlohmann::json& before, const nlohmann::json& now, con
 
 // How far a run has come: what is in state.safetensors beside tensors.
 struct Progress {
-  std::int64_t epoch = 0;          // finished epochs
-  std::int64_t batch = 0;          // finished batches of the current one
-  std::int64_t step = 0;           // finished steps
-  std::int64_t step_rows = 0;      // rows of steps.csv
-  double seconds = 0;              // of the current epoch, in this and earlier processes
+  std::int64_t epoch = 0;      // finished epochs
+  std::int64_t batch = 0;      // finished batches of the current one
+  std::int64_t step = 0;       // finished steps
+  std::int64_t step_rows = 0;  // rows of steps.csv
+  double seconds = 0;          // of the current epoch, in this and earlier processes
   double best_top1 = -1;
-  Tally tally;                     // of the current epoch
+  Tally tally;  // of the current epoch
 
   nlohmann::json to_json() const {
-    return {{"epoch", epoch},     {"batch", batch},         {"step", step},
-            {"step_rows", step_rows}, {"seconds", seconds}, {"best_top1", best_top1},
+    return {{"epoch", epoch},     {"batch", batch},           {"step", step},          {"step_rows", step_rows}, {"seconds", seconds}, {"best_top1", best_top1},
             {"loss", tally.loss}, {"correct", tally.correct}, {"images", tally.images}};
   }
   static Progress from_json(const nlohmann::json& json) {
@@ -101,8 +100,10 @@ class Training {
                  .limit = config.train_limit,
                  .workers = config.workers,
                  .type = placement_.type}) {
-    if (is_resumed) resume();
-    else start();
+    if (is_resumed)
+      resume();
+    else
+      start();
   }
 
   TrainResult run() {
@@ -168,8 +169,8 @@ class Training {
     if (config_.loss == "isda") {
       std::int64_t bytes = 0;
       for (const auto& [name, tensor] : loss_->state()) bytes += tensor.bytes();
-      message(fmt::format("loss       ISDA, {} covariance ({:.1f} MB of class statistics), lambda_0 {}", config_.covariance,
-                          static_cast<double>(bytes) * 1e-6, config_.lambda_0));
+      message(fmt::format("loss       ISDA, {} covariance ({:.1f} MB of class statistics), lambda_0 {}", config_.covariance, static_cast<double>(bytes) * 1e-6,
+                          config_.lambda_0));
     } else {
       message("loss       cross-entropy");
     }

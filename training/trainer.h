@@ -17,7 +17,7 @@ namespace isda {
 
 // What is known after a step.
 struct StepReport {
-  std::int64_t epoch = 0, epochs = 0;         // the current epoch, from 1
+  std::int64_t epoch = 0, epochs = 0;          // the current epoch, from 1
   std::int64_t step = 0, steps_per_epoch = 0;  // of this epoch, from 1
   double loss = 0;                             // of this batch
   Tally epoch_tally;

@@ -90,9 +90,7 @@ ConstView Problem::input(const std::string& name, const Shape& shape, const Fill
 ConstView Problem::parameter(const std::string& name, const Shape& shape, const Fill& fill) {
   return add_array(name, Role::input, parameter_type(), shape, &fill);
 }
-ConstView Problem::integers(const std::string& name, const Shape& shape, const Fill& fill) {
-  return add_array(name, Role::input, DType::i32, shape, &fill);
-}
+ConstView Problem::integers(const std::string& name, const Shape& shape, const Fill& fill) { return add_array(name, Role::input, DType::i32, shape, &fill); }
 ConstView Problem::labels(const std::string& name, std::int64_t count, std::int64_t classes) {
   return integers(name, {count}, [classes](Draw& draw, std::int64_t) { return static_cast<double>(draw.below(classes)); });
 }

@@ -133,8 +133,8 @@ class Problem {
  private:
   template <class Operation>
   void add(const Operation& operation, bool is_backward, std::shared_ptr<const void> keep) {
-    launches_.push_back({Operation::name, is_backward, cost(operation),
-                         [operation, keep = std::move(keep)](const Context& context) { kernels::run(context, operation); }});
+    launches_.push_back(
+        {Operation::name, is_backward, cost(operation), [operation, keep = std::move(keep)](const Context& context) { kernels::run(context, operation); }});
   }
   View add_array(const std::string& name, Role role, DType type, const Shape& shape, const Fill* fill);
 

@@ -14,7 +14,7 @@ namespace {
 constexpr std::size_t kFirstBlock = std::size_t{1} << 20;
 }
 
-void Arena::Free::operator()(std::byte* pointer) const { ::operator delete(pointer, std::align_val_t{kAlignment}); }
+void Arena::Free::operator()(std::byte* pointer) const { ::operator delete (pointer, std::align_val_t{kAlignment}); }
 
 std::byte* Arena::take(std::size_t bytes) {
   bytes = (bytes + kAlignment - 1) / kAlignment * kAlignment;
@@ -30,7 +30,7 @@ std::byte* Arena::take(std::size_t bytes) {
 }
 
 void Arena::add_block(std::size_t bytes) {
-  auto* memory = static_cast<std::byte*>(::operator new(bytes, std::align_val_t{kAlignment}));
+  auto* memory = static_cast<std::byte*>(::operator new (bytes, std::align_val_t{kAlignment}));
   blocks_.push_back({std::unique_ptr<std::byte, Free>(memory), capacity(), bytes});
 }
 
@@ -49,7 +49,6 @@ std::size_t Arena::capacity() const {
   return sum;
 }
 
-Context::Context(Device device, int threads)
-    : device_(device), threads_(threads > 0 ? threads : omp_get_max_threads()), arena_(std::make_unique<Arena>()) {}
+Context::Context(Device device, int threads) : device_(device), threads_(threads > 0 ? threads : omp_get_max_threads()), arena_(std::make_unique<Arena>()) {}
 
 }  // namespace isda

@@ -24,7 +24,8 @@ template <class... Arguments>
 // Throws Error unless `holds`; the message is formatted only then.
 template <class... Arguments>
 void require(bool holds, fmt::format_string<Arguments...> format, Arguments&&... arguments) {
-  if (!holds) [[unlikely]] fail(format, std::forward<Arguments>(arguments)...);
+  if (!holds) [[unlikely]]
+    fail(format, std::forward<Arguments>(arguments)...);
 }
 
 }  // namespace isda

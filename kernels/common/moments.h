@@ -31,7 +31,7 @@ struct Moments {
     count = total;
   }
 
-  T variance() const { return m2 / count; }             // biased: over count
+  T variance() const { return m2 / count; }  // biased: over count
   T unbiased_variance() const { return m2 / (count - 1); }
 };
 

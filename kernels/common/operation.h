@@ -40,8 +40,8 @@ void run(const Context& context, const Operation& operation) {
 
 }  // namespace isda::kernels
 
-#define ISDA_OPERATION(Operation)                           \
-  void check(const Operation&);                             \
-  Cost cost(const Operation&);                              \
-  void run(Reference, const Context&, const Operation&);    \
+#define ISDA_OPERATION(Operation)                        \
+  void check(const Operation&);                          \
+  Cost cost(const Operation&);                           \
+  void run(Reference, const Context&, const Operation&); \
   void run(Cpu, const Context&, const Operation&)

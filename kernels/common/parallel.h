@@ -40,8 +40,10 @@ inline void happens_after([[maybe_unused]] void* token) {
 template <class Body>
 __attribute__((no_sanitize("thread"))) void parallel_for(const Context& context, std::int64_t count, Body&& body) {
   const auto call = [&](std::int64_t index, [[maybe_unused]] int thread) {
-    if constexpr (std::is_invocable_v<Body&, std::int64_t, int>) body(index, thread);
-    else body(index);
+    if constexpr (std::is_invocable_v<Body&, std::int64_t, int>)
+      body(index, thread);
+    else
+      body(index);
   };
   const int threads = static_cast<int>(context.threads() < count ? context.threads() : count);
   if (threads <= 1 || omp_in_parallel()) {

@@ -42,8 +42,6 @@ constexpr PhiloxCounter philox(std::uint64_t seed, RandomStream stream, std::uin
 constexpr float uniform_float(std::uint32_t word) { return static_cast<float>(word >> 8) * 0x1p-24f; }
 
 // An integer in [0, count), without the bias of a remainder beyond count / 2^32.
-constexpr std::uint32_t uniform_below(std::uint32_t word, std::uint32_t count) {
-  return static_cast<std::uint32_t>((std::uint64_t{word} * count) >> 32);
-}
+constexpr std::uint32_t uniform_below(std::uint32_t word, std::uint32_t count) { return static_cast<std::uint32_t>((std::uint64_t{word} * count) >> 32); }
 
 }  // namespace isda

@@ -42,8 +42,10 @@ class Trace {
 
   template <class CostFunction>
   Trace(const char* name, CostFunction&& cost) {
-    if (auto* log = OperationLog::current()) [[unlikely]] log->add(name, cost());
-    if (!is_enabled()) [[likely]] return;
+    if (auto* log = OperationLog::current()) [[unlikely]]
+      log->add(name, cost());
+    if (!is_enabled()) [[likely]]
+      return;
     name_ = name;
     cost_ = cost();
     begin_ = std::chrono::steady_clock::now();

@@ -397,18 +397,17 @@ TEST(Isda, FusedIsTheSameAsOneAfterTheOther) {
 
 TEST(Isda, TakesNoMoreMemoryForAnotherBatchOfTheSameShape) {
   for (const bool is_full : {true, false}) {
-    const Head head(DType::f32, 128, 50, 400, is_full);
+    // Sizes at which what a batch of many classes needs does not fit into what one of a single class needs, rounded up.
+    const Head head(DType::f32, 200, 200, is_full ? 256 : 2000, is_full);
     const Context context(Device::cpu, 2);
     const auto step = [&](int classes) {
       Random().label(head.labels, classes);
-      run(context, head.update());
-      run(context, head.forward());
       run(context, head.update_forward());
       run(context, head.backward());
       return context.arena().capacity();
     };
-    const auto capacity = step(7);
-    for (const int classes : {50, 1, 20}) EXPECT_EQ(step(classes), capacity) << classes;
+    const auto capacity = step(1);
+    EXPECT_EQ(step(200), capacity);
   }
 }
 

@@ -138,9 +138,7 @@ const bool registered = [] {
     for (std::size_t variant = 0; variant < declared.variants.size(); ++variant) {
       const Make& make = declared.variants[variant];
       const std::string name = fmt::format("{}_{}", declared.name, variant);
-      const auto add = [&](const char* suite, auto factory) {
-        testing::RegisterTest(suite, name.c_str(), nullptr, nullptr, __FILE__, __LINE__, factory);
-      };
+      const auto add = [&](const char* suite, auto factory) { testing::RegisterTest(suite, name.c_str(), nullptr, nullptr, __FILE__, __LINE__, factory); };
       add("Parity", [make, tolerance = declared.tolerance]() -> Parity* { return new Parity(make, tolerance); });
       add("Threads", [make]() -> Threads* { return new Threads(make); });
       if (!problem_of(make, DType::f64, 1).gradients().empty()) add("Gradient", [make]() -> Gradient* { return new Gradient(make); });

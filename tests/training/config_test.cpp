@@ -97,8 +97,16 @@ TEST(Recipe, MilestonesScaleWithTheLengthOfTheRun) {
 
 TEST(Metrics, RowsAreReadBack) {
   const auto path = std::filesystem::temp_directory_path() / "isda-metrics-test.csv";
-  const EpochMetrics row{.epoch = 2, .step = 20, .lr = 0.1, .ratio = 0.25, .train_loss = 1.5, .train_top1 = 43.75, .val_loss = 1.25, .val_top1 = 50,
-                         .seconds = 3.5, .images_per_second = 100.5};
+  const EpochMetrics row{.epoch = 2,
+                         .step = 20,
+                         .lr = 0.1,
+                         .ratio = 0.25,
+                         .train_loss = 1.5,
+                         .train_top1 = 43.75,
+                         .val_loss = 1.25,
+                         .val_top1 = 50,
+                         .seconds = 3.5,
+                         .images_per_second = 100.5};
   {
     CsvFile file(path, metrics_header(), 0);
     file.add(metrics_row(row));
