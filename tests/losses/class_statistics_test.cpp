@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+// The statistics of the classes: against the definition over all that was seen, in whatever batches, and merged from parts.
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "losses/isda.h"
+#include "tests/core/expect_error.h"
+#include "tests/layers/numeric_gradient.h"
+#include "tests/losses/labels.h"
+
+namespace isda {
+namespace {
+
+constexpr std::int64_t kClasses = 5, kWidth = 4, kSamples = 24;
+
+class Statistics : public testing::TestWithParam<Covariance> {
+ protected:
+  Statistics() {
+    // Class 4 is never seen, class 3 once.
+    for (std::int32_t i = 0; i < kSamples; ++i) labels.push_back(i == 17 ? 3 : i * i % 3);
+    // Far from zero, where E[x^2] - E[x]^2 would cancel.
+    for (std::int64_t i = 0; i < features.size(); ++i) features.view().set_offset(features.view().at_offset(i) + 100, i);
+  }
+
+  ClassStatistics fresh() const { return ClassStatistics(kClasses, kWidth, GetParam()); }
+
+  // The samples begin ... end-1.
+  void show(ClassStatistics& statistics, std::int64_t begin, std::int64_t end) const {
+    const Tensor part({end - begin, kWidth}, DType::f64, Device::reference);
+    for (std::int64_t i = 0; i < part.size(); ++i) part.view().set_offset(features.view().at_offset(begin * kWidth + i), i);
+    statistics.update(part, labels_of({labels.begin() + begin, labels.begin() + end}));
+  }
+
+  // The definition: count, mean, biased covariance of each class over the samples 0 ... end-1.
+  void expect_definition(const ClassStatistics& got, std::int64_t end) const {
+    const View x = features;
+    for (std::int64_t c = 0; c < kClasses; ++c) {
+      double count = 0, mean[kWidth] = {}, covariance[kWidth][kWidth] = {};
+      for (std::int64_t n = 0; n < end; ++n) count += labels[static_cast<std::size_t>(n)] == c;
+      for (std::int64_t n = 0; n < end; ++n) {
+        for (std::int64_t a = 0; a < kWidth && labels[static_cast<std::size_t>(n)] == c; ++a) mean[a] += x.at(n, a) / count;
+      }
+      for (std::int64_t n = 0; n < end; ++n) {
+        for (std::int64_t a = 0; a < kWidth && labels[static_cast<std::size_t>(n)] == c; ++a) {
+          for (std::int64_t b = 0; b < kWidth; ++b) covariance[a][b] += (x.at(n, a) - mean[a]) * (x.at(n, b) - mean[b]) / count;
+        }
+      }
+      EXPECT_EQ(got.count.view().at(c), count) << "class " << c;
+      for (std::int64_t a = 0; a < kWidth; ++a) {
+        EXPECT_NEAR(got.mean.view().at(c, a), mean[a], 1e-12) << "class " << c;
+        if (GetParam() == Covariance::diagonal) {
+          EXPECT_NEAR(got.covariance.view().at(c, a), covariance[a][a], 1e-12) << "class " << c;
+        }
+        for (std::int64_t b = 0; b < kWidth && GetParam() == Covariance::full; ++b) {
+          EXPECT_NEAR(got.covariance.view().at(c, a, b), covariance[a][b], 1e-12) << "class " << c;
+        }
+      }
+    }
+  }
+
+  const PlacementScope scope{kExact};
+  const Tensor features = random_tensor({kSamples, kWidth}, 1);
+  std::vector<std::int32_t> labels;
+};
+
+TEST_P(Statistics, StartAtNothing) {
+  const ClassStatistics statistics = fresh();
+  expect_definition(statistics, 0);
+  EXPECT_EQ(statistics.kind(), GetParam());
+  EXPECT_EQ(statistics.covariance.shape().rank(), GetParam() == Covariance::full ? 3 : 2);
+  const auto state = statistics.state();
+  ASSERT_EQ(state.size(), 3u);
+  EXPECT_EQ(state[0].name, "count");
+  EXPECT_EQ(state[1].name, "mean");
+  EXPECT_EQ(state[2].name, "covariance");
+  EXPECT_EQ(state[2].tensor.view().data(), statistics.covariance.view().data());
+}
+
+TEST_P(Statistics, AreThoseOfAllSamplesWhateverTheBatches) {
+  for (const std::int64_t size : {1, 5, 24}) {
+    SCOPED_TRACE(size);
+    ClassStatistics statistics = fresh();
+    for (std::int64_t begin = 0; begin < kSamples; begin += size) {
+      const std::int64_t end = std::min(begin + size, kSamples);
+      show(statistics, begin, end);
+      expect_definition(statistics, end);
+    }
+  }
+}
+
+TEST_P(Statistics, MergeOfPartsIsThePassOverAll) {
+  for (const std::int64_t cut : {0, 1, 9, 18, 24}) {
+    SCOPED_TRACE(cut);
+    ClassStatistics first = fresh(), second = fresh();
+    if (cut > 0) show(first, 0, cut);
+    if (cut < kSamples) show(second, cut, kSamples);
+    const Tensor seen = second.covariance.clone();
+    ClassStatistics first_of_second = fresh();
+    first_of_second.merge(second);
+    first_of_second.merge(first);
+    first.merge(second);
+    expect_definition(first, kSamples);
+    expect_definition(first_of_second, kSamples);
+    EXPECT_EQ(relative_error(second.covariance, seen), 0) << "what is merged stays as it was";
+  }
+}
+
+TEST_P(Statistics, MergeWithNothingChangesNoBit) {
+  ClassStatistics statistics = fresh();
+  show(statistics, 0, kSamples);
+  const Tensor covariance = statistics.covariance.clone(), mean = statistics.mean.clone();
+  statistics.merge(fresh());
+  EXPECT_EQ(relative_error(statistics.covariance, covariance), 0);
+  EXPECT_EQ(relative_error(statistics.mean, mean), 0);
+}
+
+TEST_P(Statistics, MergeRefusesOtherShapes) {
+  ClassStatistics statistics = fresh();
+  const Covariance other = GetParam() == Covariance::full ? Covariance::diagonal : Covariance::full;
+  expect_error([&] { statistics.merge(ClassStatistics(kClasses, kWidth, other)); }, "[isda] statistics of shape");
+  expect_error([&] { statistics.merge(ClassStatistics(kClasses + 1, kWidth, GetParam())); }, "cannot be merged into");
+}
+
+INSTANTIATE_TEST_SUITE_P(All, Statistics, testing::Values(Covariance::full, Covariance::diagonal),
+                         [](const auto& kind) { return kind.param == Covariance::full ? "full" : "diagonal"; });
+
+}  // namespace
+}  // namespace isda
