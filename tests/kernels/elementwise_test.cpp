@@ -125,6 +125,23 @@ TEST(Dropouts, OfTheDevicesDropTheSameElements) {
   }
 }
 
+TEST_P(ElementwiseOn, DropoutKeepsFromTheProbabilityUpwards) {
+  // Below a half a float lies between the multiples of 2^-24 that are drawn.
+  const Key key;
+  int tried = 0;
+  for (std::int64_t i = 0; i < 400; ++i) {
+    const auto words = dropout_words(key.seed, key.layer, static_cast<std::uint32_t>(key.step), static_cast<std::uint64_t>(i / 4));
+    const float drawn = uniform_float(words[static_cast<std::size_t>(i % 4)]);
+    if (drawn == 0 || drawn >= 0.5f) continue;
+    ++tried;
+    const auto at = [&](float probability) { return dropped(context, probability, key, {400})[static_cast<std::size_t>(i)]; };
+    EXPECT_NE(at(std::nextafter(drawn, 0.0f)), 0) << i;
+    EXPECT_NE(at(drawn), 0) << i;
+    EXPECT_EQ(at(std::nextafter(drawn, 1.0f)), 0) << i;
+  }
+  EXPECT_GT(tried, 100);
+}
+
 // ---- messages ----
 
 TEST(ElementwiseChecks, SayWhatWasGotAndExpected) {

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// Networks by name: those listed, the other members of a family, the nearest to a wrong name, and what they cost.
+#include "models/registry.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/core/expect_error.h"
+
+namespace isda {
+namespace {
+
+TEST(Registry, ListsTheNetworksOfThePaper) {
+  std::vector<std::string> names;
+  for (const auto& entry : networks()) {
+    names.push_back(entry.name);
+    EXPECT_FALSE(entry.description.empty()) << entry.name;
+    EXPECT_EQ(entry.image_extent, 32) << entry.name;
+    EXPECT_EQ(entry.paper.empty(), entry.paper_parameters == 0) << entry.name;
+    EXPECT_EQ(find_network(entry.name).description, entry.description);
+  }
+  for (const int depth : {8, 14, 20, 32, 44, 56, 110, 1202}) {
+    EXPECT_EQ(std::count(names.begin(), names.end(), "resnet" + std::to_string(depth)), 1) << depth;
+  }
+}
+
+TEST(Registry, MakesANetworkOfTheClassesAskedFor) {
+  const auto network = find_network("resnet8").make(100);
+  EXPECT_EQ(network->classes(), 100);
+  EXPECT_EQ(network->feature_width(), 64);
+}
+
+TEST(Registry, FindsOtherMembersOfTheFamily) {
+  const NetworkEntry entry = find_network("resnet26");
+  EXPECT_EQ(entry.name, "resnet26");
+  EXPECT_EQ(entry.paper_parameters, 0);
+  // Six layers less than ResNet-32.
+  EXPECT_EQ(find_network("resnet32").make(10)->parameter_count() - entry.make(10)->parameter_count(),
+            entry.make(10)->parameter_count() - find_network("resnet20").make(10)->parameter_count());
+}
+
+TEST(Registry, AnUnknownNameIsAnErrorThatSuggestsTheNearest) {
+  expect_error([] { find_network("resnet27"); }, "[models] there is no model 'resnet27', did you mean 'resnet20'?; `isda models` lists them");
+  expect_error([] { find_network("reznet32"); }, "did you mean 'resnet32'?");
+  expect_error([] { find_network("ResNet110"); }, "did you mean 'resnet110'?");
+  expect_error([] { find_network("resnet"); }, "did you mean 'resnet8'?");
+  expect_error([] { find_network("resnet26x"); }, "there is no model 'resnet26x'");
+  expect_error([] { find_network("resnet-26"); }, "there is no model 'resnet-26'");
+  expect_error([] { find_network("resnet99999999999999999998"); }, "there is no model");
+  expect_error([] { find_network("perceptron"); }, "[models] there is no model 'perceptron'; `isda models` lists them");
+  expect_error([] { find_network(""); }, "[models] there is no model ''; `isda models` lists them");
+}
+
+// Counted by hand: 442,368 of the first convolution, ten of 2,359,296 on 32x32, and so on.
+TEST(Registry, MultiplyAddsOfOneImage) {
+  const double stage_1 = 10 * 2'359'296.0, stage_2 = 1'179'648 + 9 * 2'359'296.0 + 131'072, stage_3 = stage_2;
+  EXPECT_EQ(count_multiply_adds(find_network("resnet32"), 10), 442'368 + stage_1 + stage_2 + stage_3 + 640);
+  EXPECT_NEAR(count_multiply_adds(find_network("resnet32"), 10), 69.1e6, 0.05e6);
+  EXPECT_EQ(count_multiply_adds(find_network("resnet8"), 100) - count_multiply_adds(find_network("resnet8"), 10), 90 * 64);
+}
+
+}  // namespace
+}  // namespace isda
