@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The whole ISDA head as a training step meets it: statistics and logits, softmax cross-entropy, gradients. One line per shape, and one
-// per part of it. The same with a linear layer in place of ISDA, to see what ISDA adds to a step.
+// per part of it; with the memory of the statistics, and of a step beyond them. The same with a linear layer in place of ISDA, to see what ISDA adds to a step.
 //
 //   isda_bench --benchmark_filter=head
 #include <benchmark/benchmark.h>
@@ -106,6 +106,17 @@ struct Head {
     run(context, LinearBackward{.dy = daugmented, .x = features, .weight = weight, .dx = dfeatures, .dweight = dweight, .dbias = dbias});
   }
 
+  // What the class statistics take, and what a step takes beyond them: its outputs and the scratch memory.
+  double statistics_bytes() const { return bytes({count, mean, covariance}); }
+  double extra_bytes(const Context& context) const {
+    return bytes({logits, augmented, u, loss, daugmented, dfeatures, dweight, dbias, slots}) + static_cast<double>(context.arena().capacity());
+  }
+  static double bytes(std::initializer_list<View> views) {
+    double sum = 0;
+    for (const View& view : views) sum += static_cast<double>(view.bytes());
+    return sum;
+  }
+
   Array features, weight, bias, ratio, count, mean, covariance, logits, augmented, u, loss, daugmented, dfeatures, dweight, dbias;
   Labels labels;
   std::vector<std::int32_t> slot_numbers;
@@ -125,6 +136,10 @@ void time_part(benchmark::State& state, Part part, bool is_full) {
     if (part == kAll || part == kLoss) head.loss_of(context, head.augmented);
     if (part == kAll || part == kBackward) head.backward(context);
     if (part == kPlain) head.plain(context);
+  }
+  if (part == kAll) {
+    state.counters["statistics_MB"] = head.statistics_bytes() * 1e-6;
+    state.counters["extra_MB"] = head.extra_bytes(context) * 1e-6;
   }
 }
 

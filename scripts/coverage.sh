@@ -6,6 +6,7 @@
 #   scripts/coverage.sh 95       another threshold
 #
 # build/coverage/report.txt lists the lines no test reaches. Declarations of cases (case.cpp) are tests and do not count.
+# Training to a stated accuracy is left out: counting every line of it takes far longer than the rest, and reaches no line that others do not.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 threshold=${1:-90}
@@ -14,7 +15,7 @@ scripts/setup.sh --dev
 scripts/build.sh coverage
 find build/coverage -name '*.gcda' -delete
 export PATH=$PWD/build/tools/bin:$PATH OMP_WAIT_POLICY=passive
-ctest --test-dir build/coverage --output-on-failure --no-tests=error --parallel "$(nproc)" -LE python
+ctest --test-dir build/coverage --output-on-failure --no-tests=error --parallel "$(nproc)" -LE python -E LearnsTheShapes
 
 gcovr --root . --object-directory build/coverage --filter '(kernels|core|layers|losses|models|datasets|training|apps)/' --exclude '.*/case\.cpp' \
   --txt build/coverage/report.txt --json-summary build/coverage/summary.json build/coverage

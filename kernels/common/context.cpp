@@ -11,7 +11,7 @@
 namespace isda {
 
 namespace {
-constexpr std::size_t kFirstBlock = std::size_t{1} << 20;
+constexpr std::size_t kFirstBlock = std::size_t{1} << 16;
 }
 
 void Arena::Free::operator()(std::byte* pointer) const { ::operator delete (pointer, std::align_val_t{kAlignment}); }

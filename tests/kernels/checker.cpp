@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace isda {
 
@@ -41,6 +42,17 @@ std::string difference(const ConstView& actual, const ConstView& expected, doubl
   if (worst_at < 0) return "";
   return fmt::format("{} at {}, expected {}: error {:.3g} of the largest magnitude {:.3g}, allowed {:.3g}", actual.at_offset(worst_at),
                      coordinates(actual.shape(), worst_at), expected.at_offset(worst_at), worst / scale, scale, tolerance);
+}
+
+double largest_error(const ConstView& actual, const ConstView& expected) {
+  double scale = 0, worst = 0;
+  for (std::int64_t i = 0; i < expected.size(); ++i) {
+    const double error = std::abs(actual.at_offset(i) - expected.at_offset(i));
+    if (!std::isfinite(error)) return std::numeric_limits<double>::infinity();
+    scale = std::max(scale, std::abs(expected.at_offset(i)));
+    worst = std::max(worst, error);
+  }
+  return worst == 0 ? 0 : worst / scale;
 }
 
 }  // namespace isda

@@ -11,4 +11,7 @@ namespace isda {
 // Integers must be equal. tolerance: of |actual - expected| / max |expected|.
 std::string difference(const ConstView& actual, const ConstView& expected, double tolerance);
 
+// The largest |actual - expected| / max |expected|, over arrays of one shape; infinite where a value is not finite, or none was expected and one is there.
+double largest_error(const ConstView& actual, const ConstView& expected);
+
 }  // namespace isda

@@ -40,6 +40,16 @@ TEST(Difference, ComparesFloatsOfDifferentTypes) {
   EXPECT_EQ(difference(actual, expected, 0), "");
 }
 
+TEST(LargestError, IsAShareOfTheLargestMagnitude) {
+  const Array<double> expected({3}, {4, -8, 0});
+  EXPECT_EQ(largest_error(expected, expected), 0);
+  EXPECT_EQ(largest_error(Array<double>({3}, {4.5, -8, 0.25}), expected), 0.5 / 8);
+  EXPECT_EQ(largest_error(Array<double>({3}, {4, -8, -1}), expected), 1.0 / 8);
+  EXPECT_EQ(largest_error(Array<double>({1}, {1e-30}), Array<double>({1}, {0})), std::numeric_limits<double>::infinity());
+  EXPECT_EQ(largest_error(Array<double>({1}, {std::nan("")}), Array<double>({1}, {1})), std::numeric_limits<double>::infinity());
+  EXPECT_EQ(largest_error(Array<double>({1}, {1}), Array<double>({1}, {std::nan("")})), std::numeric_limits<double>::infinity());
+}
+
 TEST(Difference, FailsANan) {
   for (std::size_t i = 0; i < 16; ++i) {
     Array<float> actual = numbers();

@@ -2,7 +2,8 @@
 // Every declared case of every operation (kernels/*/case.cpp):
 //   Parity     the cpu device against the reference, f32, on fresh random data, outputs poisoned with NaN, sentinels around arrays
 //   Gradient   the reference's backward against central differences of its forward, f64
-//   Threads    the cpu device gives the same bits with one and with two threads
+//   Threads    the cpu device gives the same bits with one, two and three threads
+// Each records the problem's label, and its largest error and the one allowed, from which scripts/parity_table.py makes a table.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -32,6 +33,12 @@ Problem problem_of(const Make& make, DType type, std::uint64_t seed) {
   return problem;
 }
 
+void record(const std::string& label, double error, double allowed) {
+  testing::Test::RecordProperty("label", label);
+  testing::Test::RecordProperty("error", fmt::format("{:.2e}", error));
+  testing::Test::RecordProperty("allowed", fmt::format("{:.2e}", allowed));
+}
+
 class Parity : public testing::Test {
  public:
   Parity(const Make& make, const Tolerance& tolerance) : make_(make), tolerance_(tolerance) {}
@@ -46,11 +53,14 @@ class Parity : public testing::Test {
     actual.run(cpu);  // again: scratch memory now holds the first run's values
     EXPECT_NO_THROW(actual.check_sentinels());
     EXPECT_NO_THROW(expected.check_sentinels());
+    double worst = 0;
     for (std::size_t i = 0; i < expected.arrays().size(); ++i) {
       const auto& array = expected.arrays()[i];
       const double tolerance = array.role == Problem::Role::input ? 0 : tolerance_.f32;
       EXPECT_EQ(difference(actual.arrays()[i].view, array.view, tolerance), "") << array.name;
+      worst = std::max(worst, largest_error(actual.arrays()[i].view, array.view));
     }
+    record(expected.label(), worst, tolerance_.f32);
   }
 
  private:
@@ -91,6 +101,7 @@ class Gradient : public testing::Test {
     const Context reference(Device::reference);
     problem.run(reference);
     Problem moved = problem_of(make_, DType::f64, test_seed());  // NOTE: its own arrays: a run poisons the outputs, gradients included
+    double worst = 0;
     for (const auto& [of, by] : problem.gradients()) {
       const View input = moved.array(of).view;
       const View gradient = problem.array(by).view;
@@ -115,12 +126,16 @@ class Gradient : public testing::Test {
         };
         const double numeric = (scalar_at(value + step) - scalar_at(value - step)) / (2 * step);
         const double error = std::abs(numeric - expected[static_cast<std::size_t>(i)]);
-        EXPECT_TRUE(error <= 2e-6 * scale + 1e-8) << by << "[" << i << "] is " << expected[static_cast<std::size_t>(i)] << ", by differences " << numeric;
+        worst = std::max(worst, scale > 0 ? error / scale : error);
+        EXPECT_TRUE(error <= kAllowed * scale + 1e-8) << by << "[" << i << "] is " << expected[static_cast<std::size_t>(i)] << ", by differences " << numeric;
       }
     }
+    record(problem.label(), worst, kAllowed);
   }
 
  private:
+  static constexpr double kAllowed = 2e-6;  // of the gradient's largest magnitude
+
   static double scalar(const Problem& problem) {
     double sum = 0;
     for (const auto& [of, by] : problem.seeds()) {

@@ -1,0 +1,66 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Every operation's parity and gradient check, as one table, from the results of the kernels' tests.
+
+    build/ci/tests/test_kernels --gtest_filter='Parity.*:Gradient.*:Threads.*' --gtest_output=json:build/parity.json
+    scripts/parity_table.py build/parity.json
+
+Prints Markdown, a row an operation: over how many problems, and the largest error seen beside the one allowed. Exit status 1 when a
+test failed or was skipped, or an operation was not compared at all.
+"""
+import argparse
+import json
+import sys
+
+HEADER = """\
+| operation | problems | cpu against the definition, f32 | allowed | gradient against differences, f64 | allowed | bits of 1, 2, 3 threads |
+|---|---|---|---|---|---|---|"""
+
+
+def rows_of(results):
+    """operation -> {suite: [(error, allowed, passed), ...]}"""
+    rows = {}
+    for suite in results["testsuites"]:
+        if suite["name"] not in ("Parity", "Gradient", "Threads"):
+            continue
+        for test in suite["testsuite"]:
+            operation = test["name"].rsplit("_", 1)[0]
+            passed = test["status"] == "RUN" and test["result"] == "COMPLETED" and "failures" not in test
+            entry = (float(test.get("error", "nan")), float(test.get("allowed", "nan")), passed)
+            rows.setdefault(operation, {}).setdefault(suite["name"], []).append(entry)
+    return rows
+
+
+def cells(tests):
+    """The largest error and the one allowed, of Parity or Gradient."""
+    if not tests:
+        return "no input with a gradient", ""
+    if not all(passed for _, _, passed in tests):
+        return "**FAILED**", ""
+    return f"{max(error for error, _, _ in tests):.1e}", f"{tests[0][1]:.0e}"
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("results", help="what --gtest_output=json:FILE wrote")
+    options = parser.parse_args(arguments)
+    with open(options.results, encoding="utf-8") as file:
+        rows = rows_of(json.load(file))
+
+    print(HEADER)
+    wrong = [] if rows else ["no test of an operation ran"]
+    for operation, suites in sorted(rows.items()):
+        parity, gradient, threads = (suites.get(suite, []) for suite in ("Parity", "Gradient", "Threads"))
+        same_bits = "same" if threads and all(passed for _, _, passed in threads) else "**FAILED**"
+        print(f"| {operation} | {len(parity)} | {' | '.join(cells(parity))} | {' | '.join(cells(gradient))} | {same_bits} |")
+        if not all(passed for suite in suites.values() for _, _, passed in suite):
+            wrong.append(f"{operation}: a test failed or did not run")
+        if not parity or len(threads) != len(parity):
+            wrong.append(f"{operation}: {len(parity)} problems compared, {len(threads)} of them with several threads")
+    for line in wrong:
+        print(f"parity: {line}", file=sys.stderr)
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
