@@ -36,6 +36,9 @@ def draw(runs, output):
         loss.plot(columns["epoch"], columns["val_loss"], label=label, linewidth=1.5)
     for axes, name in ((error, "test error, %"), (loss, "test cross-entropy")):
         axes.set(xlabel="epoch", ylabel=name, yscale="log")
+        # NOTE: without this an axis shorter than a decade reads 3 x 10^1.
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter("{x:g}")
         axes.grid(which="both", alpha=0.25)
     error.legend(frameon=False)
     figure.tight_layout()
