@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the parity with the reference cannot see: that the reference itself is the definition, and how crops are drawn.
 #include "kernels/augment/augment.h"
+#include "tests/kernels/on_device.h"
 
 #include <gtest/gtest.h>
 
@@ -42,9 +43,8 @@ struct Images {
   }
 };
 
-class AugmentOn : public testing::TestWithParam<Device> {};
-INSTANTIATE_TEST_SUITE_P(Devices, AugmentOn, testing::Values(Device::reference, Device::cpu),
-                         [](const auto& device) { return std::string(name_of(device.param)); });
+class AugmentOn : public OnDevice {};
+ISDA_ON_EVERY_DEVICE(AugmentOn);
 
 TEST_P(AugmentOn, IsACropOfTheReflectedImage) {
   // numpy.pad(rows, 2, mode="reflect") repeats rows 2 1 | 0 1 2 3 | 2 1 and columns 2 1 | 0 1 2 3 4 | 3 2.

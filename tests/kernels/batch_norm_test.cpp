@@ -11,18 +11,15 @@
 #include "kernels/common/philox.h"
 #include "tests/kernels/array.h"
 #include "tests/kernels/checker.h"
+#include "tests/kernels/on_device.h"
 
 namespace isda::kernels {
 namespace {
 
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 
-class BatchNormOn : public testing::TestWithParam<Device> {
- protected:
-  Context context{GetParam(), 2};
-};
-INSTANTIATE_TEST_SUITE_P(Devices, BatchNormOn, testing::Values(Device::reference, Device::cpu),
-                         [](const auto& device) { return std::string(name_of(device.param)); });
+class BatchNormOn : public OnDevice {};
+ISDA_ON_EVERY_DEVICE(BatchNormOn);
 
 Array<float> filled(const Shape& shape, const std::function<double(std::int64_t)>& value) {
   Array<float> array(shape);

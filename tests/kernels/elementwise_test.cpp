@@ -11,6 +11,7 @@
 #include <numeric>
 
 #include "tests/kernels/array.h"
+#include "tests/kernels/on_device.h"
 
 namespace isda::kernels {
 namespace {
@@ -18,12 +19,8 @@ namespace {
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
-class ElementwiseOn : public testing::TestWithParam<Device> {
- protected:
-  Context context{GetParam(), 2};
-};
-INSTANTIATE_TEST_SUITE_P(Devices, ElementwiseOn, testing::Values(Device::reference, Device::cpu),
-                         [](const auto& device) { return std::string(name_of(device.param)); });
+class ElementwiseOn : public OnDevice {};
+ISDA_ON_EVERY_DEVICE(ElementwiseOn);
 
 // ---- special values ----
 

@@ -9,6 +9,7 @@
 
 #include "kernels/pooling/window.h"
 #include "tests/kernels/array.h"
+#include "tests/kernels/on_device.h"
 
 namespace isda::kernels {
 namespace {
@@ -16,12 +17,8 @@ namespace {
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
-class PoolingOn : public testing::TestWithParam<Device> {
- protected:
-  Context context{GetParam(), 2};
-};
-INSTANTIATE_TEST_SUITE_P(Devices, PoolingOn, testing::Values(Device::reference, Device::cpu),
-                         [](const auto& device) { return std::string(name_of(device.param)); });
+class PoolingOn : public OnDevice {};
+ISDA_ON_EVERY_DEVICE(PoolingOn);
 
 using Floats = std::vector<float>;
 using Integers = std::vector<std::int32_t>;

@@ -5,14 +5,13 @@
 #include <gtest/gtest.h>
 
 #include "tests/kernels/array.h"
+#include "tests/kernels/on_device.h"
 
 namespace isda::kernels {
 namespace {
 
-class SgdOn : public testing::TestWithParam<Device> {
+class SgdOn : public OnDevice {
  protected:
-  Context context{GetParam(), 2};
-
   // One parameter from 1, two steps with gradient 0.5, learning rate 0.1, weight decay 0.01.
   struct State {
     Array<float> parameter{{1}, 1.0f}, momentum{{1}};
@@ -27,8 +26,7 @@ class SgdOn : public testing::TestWithParam<Device> {
     return state;
   }
 };
-INSTANTIATE_TEST_SUITE_P(Devices, SgdOn, testing::Values(Device::reference, Device::cpu),
-                         [](const auto& device) { return std::string(name_of(device.param)); });
+ISDA_ON_EVERY_DEVICE(SgdOn);
 
 TEST_P(SgdOn, Plain) {
   // g = 0.51, p = 0.949; g = 0.50949, p = 0.898051

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the case of kernels/softmax_cross_entropy cannot see: NaN, infinities, ties, and what is said about wrong arguments.
 #include "kernels/softmax_cross_entropy/softmax_cross_entropy.h"
+#include "tests/kernels/on_device.h"
 
 #include <gtest/gtest.h>
 
@@ -40,12 +41,8 @@ struct Batch {
   }
 };
 
-class SoftmaxCrossEntropyOn : public testing::TestWithParam<Device> {
- protected:
-  Context context{GetParam(), 2};
-};
-INSTANTIATE_TEST_SUITE_P(Devices, SoftmaxCrossEntropyOn, testing::Values(Device::reference, Device::cpu),
-                         [](const auto& device) { return std::string(name_of(device.param)); });
+class SoftmaxCrossEntropyOn : public OnDevice {};
+ISDA_ON_EVERY_DEVICE(SoftmaxCrossEntropyOn);
 
 TEST_P(SoftmaxCrossEntropyOn, KnowsTheLossOfKnownProbabilities) {
   // Logits that are logarithms of 1, 2, 5 of 8, moved by a constant.
