@@ -82,9 +82,14 @@ View Problem::add_array(const std::string& name, Role role, DType type, const Sh
   } else {
     poison(view);
   }
-  arrays_.push_back({name, role, view, std::move(memory), std::move(initial)});
-  return view;
+  std::unique_ptr<std::byte, FreeOnCard> on_card;
+  if (device_ == Device::cuda) on_card.reset(static_cast<std::byte*>(cuda::allocate(bytes + 2 * kSentinelBytes)));
+  const View seen = on_card ? View(on_card.get() + kSentinelBytes, type, shape) : view;
+  arrays_.push_back({name, role, view, std::move(memory), std::move(on_card), std::move(initial)});
+  return seen;
 }
+
+std::size_t Problem::Array::bytes() const { return static_cast<std::size_t>(view.bytes()) + 2 * kSentinelBytes; }
 
 ConstView Problem::input(const std::string& name, const Shape& shape, const Fill& fill) { return add_array(name, Role::input, type_, shape, &fill); }
 ConstView Problem::parameter(const std::string& name, const Shape& shape, const Fill& fill) {
@@ -128,9 +133,23 @@ void Problem::run(const Context& context, bool with_backward) {
       for (std::int64_t i = 0; i < array.view.size(); ++i) array.view.set_offset(array.initial[static_cast<std::size_t>(i)], i);
     }
   }
+  require((context.device() == Device::cuda) == (device_ == Device::cuda), "[case] a problem made for the {} device is run on {}", name_of(device_),
+          name_of(context.device()));
+  const bool is_on_card = device_ == Device::cuda;
+  if (is_on_card) {
+    for (const auto& array : arrays_) cuda::copy_to_device(array.on_card.get(), array.memory.get(), array.bytes(), context.stream());
+  }
   for (const auto& launch : launches_) {
     if (with_backward || !launch.is_backward) launch.run(context);
   }
+  if (is_on_card) {
+    for (const auto& array : arrays_) cuda::copy_to_host(array.memory.get(), array.on_card.get(), array.bytes(), context.stream());
+    context.synchronise();
+  }
+}
+
+bool Problem::runs_on_card() const {
+  return std::all_of(launches_.begin(), launches_.end(), [](const Launch& launch) { return launch.has_cuda; });
 }
 
 void Problem::check_sentinels() const {

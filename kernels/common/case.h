@@ -20,6 +20,7 @@
 //   }};
 //
 // `make` is run afresh for each device and type, from the same seed: it must take all its random numbers from the fills.
+// On the cuda device arrays lie on the card; they are filled and read through a copy on the host.
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -27,6 +28,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/common/cuda_device.h"
 #include "kernels/common/operation.h"
 
 namespace isda::kernels {
@@ -64,16 +66,23 @@ struct Tolerance {
 class Problem {
  public:
   enum class Role { input, output, inout };
+  struct FreeOnCard {
+    void operator()(std::byte* memory) const { cuda::release(memory); }
+  };
   struct Array {
     std::string name;
     Role role;
-    View view;
-    std::unique_ptr<std::byte[]> memory;  // with sentinels before and behind the elements
-    std::vector<double> initial;          // inputs: as filled
+    View view;                                       // on the host
+    std::unique_ptr<std::byte[]> memory;             // with sentinels before and behind the elements
+    std::unique_ptr<std::byte, FreeOnCard> on_card;  // the same on the card, for the cuda device
+    std::vector<double> initial;                     // inputs: as filled
+
+    std::size_t bytes() const;  // with sentinels
   };
   struct Launch {
     std::string name;
     bool is_backward;
+    bool has_cuda;
     Cost cost;
     std::function<void(const Context&)> run;
   };
@@ -82,9 +91,10 @@ class Problem {
   };
 
   // type: of the activations. Parameters and statistics are f64 with f64, otherwise f32.
-  Problem(DType type, std::uint64_t seed) : type_(type), draw_(seed) {}
+  Problem(DType type, std::uint64_t seed, Device device = Device::cpu) : type_(type), device_(device), draw_(seed) {}
 
   DType type() const { return type_; }
+  Device device() const { return device_; }
   DType parameter_type() const { return type_ == DType::f64 ? DType::f64 : DType::f32; }
 
   // ---- for `make` ----
@@ -125,7 +135,9 @@ class Problem {
   const std::vector<Pair>& gradients() const { return gradients_; }
   // "x (2,7,7,3) dy (2,3)"
   std::string label() const;
-  // Outputs poisoned and inout arrays as filled, then the launches in order.
+  // Whether every launch has a version for the card.
+  bool runs_on_card() const;
+  // Outputs poisoned and inout arrays as filled, then the launches in order; arrays() then hold what the context's device made.
   void run(const Context& context, bool with_backward = true);
   // Throws Error when a launch wrote before or behind an array.
   void check_sentinels() const;
@@ -133,12 +145,13 @@ class Problem {
  private:
   template <class Operation>
   void add(const Operation& operation, bool is_backward, std::shared_ptr<const void> keep) {
-    launches_.push_back(
-        {Operation::name, is_backward, cost(operation), [operation, keep = std::move(keep)](const Context& context) { kernels::run(context, operation); }});
+    launches_.push_back({Operation::name, is_backward, has_cuda(operation), cost(operation),
+                         [operation, keep = std::move(keep)](const Context& context) { kernels::run(context, operation); }});
   }
   View add_array(const std::string& name, Role role, DType type, const Shape& shape, const Fill* fill);
 
   DType type_;
+  Device device_;
   Draw draw_;
   std::vector<Array> arrays_;
   std::vector<Launch> launches_;

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <new>
 
+#include "kernels/common/cuda_device.h"
 #include "kernels/common/error.h"
 
 namespace isda {
@@ -14,7 +15,12 @@ namespace {
 constexpr std::size_t kFirstBlock = std::size_t{1} << 16;
 }
 
-void Arena::Free::operator()(std::byte* pointer) const { ::operator delete (pointer, std::align_val_t{kAlignment}); }
+void Arena::Free::operator()(std::byte* pointer) const {
+  if (device == Device::cuda)
+    cuda::release(pointer);
+  else
+    ::operator delete (pointer, std::align_val_t{kAlignment});
+}
 
 std::byte* Arena::take(std::size_t bytes) {
   bytes = (bytes + kAlignment - 1) / kAlignment * kAlignment;
@@ -30,8 +36,8 @@ std::byte* Arena::take(std::size_t bytes) {
 }
 
 void Arena::add_block(std::size_t bytes) {
-  auto* memory = static_cast<std::byte*>(::operator new (bytes, std::align_val_t{kAlignment}));
-  blocks_.push_back({std::unique_ptr<std::byte, Free>(memory), capacity(), bytes});
+  void* memory = device_ == Device::cuda ? cuda::allocate(bytes) : ::operator new (bytes, std::align_val_t{kAlignment});
+  blocks_.push_back({std::unique_ptr<std::byte, Free>(static_cast<std::byte*>(memory), Free{device_}), capacity(), bytes});
 }
 
 void Arena::release_to(std::size_t used) {
@@ -49,6 +55,16 @@ std::size_t Arena::capacity() const {
   return sum;
 }
 
-Context::Context(Device device, int threads) : device_(device), threads_(threads > 0 ? threads : omp_get_max_threads()), arena_(std::make_unique<Arena>()) {}
+void Context::DestroyStream::operator()(CUstream_st* stream) const { cuda::destroy_stream(stream); }
+
+Context::Context(Device device, int threads)
+    : device_(device),
+      threads_(threads > 0 ? threads : omp_get_max_threads()),
+      stream_(device == Device::cuda ? cuda::create_stream() : nullptr),
+      arena_(std::make_unique<Arena>(device)) {}
+
+void Context::synchronise() const {
+  if (stream_) cuda::synchronise(stream_.get());
+}
 
 }  // namespace isda

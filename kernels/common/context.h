@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where an operation runs: the device, the number of threads, and scratch memory that is allocated once and reused.
+// Where an operation runs: the device, its stream or the number of threads, and scratch memory that is allocated once and reused.
 #pragma once
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string_view>
 #include <vector>
+
+struct CUstream_st;  // a CUDA stream
 
 namespace isda {
 
@@ -20,10 +22,13 @@ constexpr std::string_view name_of(Device device) {
   return "?";
 }
 
-// A stack of temporary memory. It grows while the shapes are new to it; afterwards taking is a pointer increment.
+// A stack of temporary memory of a device. It grows while the shapes are new to it; afterwards taking is a pointer increment.
+// NOTE: on the card, what is given back is taken again by later work of the same stream, which comes after; so nobody waits.
 class Arena {
  public:
   static constexpr std::size_t kAlignment = 64;
+
+  explicit Arena(Device device = Device::cpu) : device_(device) {}
 
   std::byte* take(std::size_t bytes);
   std::size_t used() const { return used_; }
@@ -32,6 +37,7 @@ class Arena {
 
  private:
   struct Free {
+    Device device;
     void operator()(std::byte* pointer) const;
   };
   struct Block {
@@ -42,6 +48,7 @@ class Arena {
 
   void add_block(std::size_t bytes);
 
+  Device device_;
   std::vector<Block> blocks_;
   std::size_t used_ = 0;
 };
@@ -69,16 +76,26 @@ class Scratch {
 class Context {
  public:
   // threads: how many threads an operation may use on the cpu device; 0 = as many as OpenMP offers.
+  // On the cuda device the context makes a stream of its own; throws Error where no card can be used.
   explicit Context(Device device, int threads = 0);
 
   Device device() const { return device_; }
   int threads() const { return threads_; }
+  // Where operations on the cuda device are enqueued; null on others.
+  CUstream_st* stream() const { return stream_.get(); }
+  // Waits until everything enqueued is done, and throws Error when some of it failed; on other devices nothing is ever waiting.
+  void synchronise() const;
   Scratch scratch() const { return Scratch(*arena_); }
   const Arena& arena() const { return *arena_; }
 
  private:
+  struct DestroyStream {
+    void operator()(CUstream_st* stream) const;
+  };
+
   Device device_;
   int threads_;
+  std::unique_ptr<CUstream_st, DestroyStream> stream_;
   std::unique_ptr<Arena> arena_;
 };
 

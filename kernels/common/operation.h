@@ -7,9 +7,11 @@
 //   Cost cost(const Scale&);                        floating-point operations and bytes of memory traffic
 //   void run(Reference, const Context&, const Scale&);   the definition
 //   void run(Cpu, const Context&, const Scale&);         the fast version
-// The macro ISDA_OPERATION(Scale) declares these four.
+//   void run(Cuda, const Context&, const Scale&);        the kernels, in .cu files; a program may be linked without
+// The macro ISDA_OPERATION(Scale) declares these.
 #pragma once
 #include "kernels/common/context.h"
+#include "kernels/common/cuda_device.h"
 #include "kernels/common/error.h"
 #include "kernels/common/trace.h"
 #include "kernels/common/view.h"
@@ -21,12 +23,6 @@ struct Reference {};
 struct Cpu {};
 struct Cuda {};
 
-// NOTE: chosen only where an operation declares no version for CUDA, since a template ranks behind a function.
-template <class Operation>
-void run(Cuda, const Context&, const Operation&) {
-  fail("[{}] this build has no CUDA; run with --device cpu", Operation::name);
-}
-
 template <class Operation>
 void run(const Context& context, const Operation& operation) {
   check(operation);
@@ -34,14 +30,22 @@ void run(const Context& context, const Operation& operation) {
   switch (context.device()) {
     case Device::reference: return run(Reference{}, context, operation);
     case Device::cpu: return run(Cpu{}, context, operation);
-    case Device::cuda: return run(Cuda{}, context, operation);
+    case Device::cuda: {
+      require(has_cuda(operation), "[{}] has no CUDA version in this build; run with --device cpu", Operation::name);
+      const cuda::Range range(Operation::name);
+      return run(Cuda{}, context, operation);
+    }
   }
 }
 
 }  // namespace isda::kernels
 
-#define ISDA_OPERATION(Operation)                        \
-  void check(const Operation&);                          \
-  Cost cost(const Operation&);                           \
-  void run(Reference, const Context&, const Operation&); \
-  void run(Cpu, const Context&, const Operation&)
+// NOTE: a weak function that nobody defines has no address: so a program is linked with the kernels of a card, of the emulator, or without.
+#define ISDA_OPERATION(Operation)                                                                                                   \
+  void check(const Operation&);                                                                                                     \
+  Cost cost(const Operation&);                                                                                                      \
+  void run(Reference, const Context&, const Operation&);                                                                            \
+  void run(Cpu, const Context&, const Operation&);                                                                                  \
+  __attribute__((weak)) void run(Cuda, const Context&, const Operation&);                                                           \
+  inline bool has_cuda(const Operation&) { return static_cast<void (*)(Cuda, const Context&, const Operation&)>(&run) != nullptr; } \
+  static_assert(true)

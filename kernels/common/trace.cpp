@@ -9,6 +9,7 @@
 #include <map>
 #include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace isda {
@@ -24,6 +25,8 @@ struct Row {
 // Rows by operation name; prints itself at the end of the program, the most expensive operation first.
 class Table {
  public:
+  explicit Table(const char* title) : title_(title) {}
+
   void add(const char* name, const Cost& cost, double seconds) {
     const std::lock_guard lock(mutex_);
     Row& row = rows_[name];
@@ -38,19 +41,25 @@ class Table {
     std::sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) { return a.second.seconds > b.second.seconds; });
     double total = 0;
     for (const auto& [name, row] : sorted) total += row.seconds;
-    fmt::print(stderr, "{:<32} {:>9} {:>11} {:>7} {:>10} {:>9}\n", "operation", "calls", "seconds", "share", "GFLOP/s", "GB/s");
+    if (rows_.empty()) return;
+    fmt::print(stderr, "{:<32} {:>9} {:>11} {:>7} {:>10} {:>9}\n", title_, "calls", "seconds", "share", "GFLOP/s", "GB/s");
     for (const auto& [name, row] : sorted) {
-      fmt::print(stderr, "{:<32} {:>9} {:>11.4f} {:>6.1f}% {:>10.2f} {:>9.2f}\n", name, row.calls, row.seconds, 100 * row.seconds / total,
-                 row.cost.flop / row.seconds * 1e-9, row.cost.bytes / row.seconds * 1e-9);
+      fmt::print(stderr, "{:<32} {:>9} {:>11.4f} {:>6.1f}% {:>10} {:>9}\n", name, row.calls, row.seconds, 100 * row.seconds / total,
+                 rate(row.cost.flop, row.seconds), rate(row.cost.bytes, row.seconds));
     }
   }
 
  private:
+  // In billions a second; nothing where the amount is not known.
+  static std::string rate(double amount, double seconds) { return amount > 0 ? fmt::format("{:.2f}", amount / seconds * 1e-9) : ""; }
+
+  const char* title_;
   std::mutex mutex_;
   std::map<std::string, Row> rows_;
 };
 
 thread_local OperationLog* current_log = nullptr;
+thread_local Trace* current_trace = nullptr;
 
 }  // namespace
 
@@ -66,9 +75,22 @@ bool Trace::is_enabled() {
   return is_enabled;
 }
 
-void Trace::record(const char* name, const Cost& cost, double seconds) {
-  static Table table;
-  table.add(name, cost, seconds);
+void Trace::begin() {
+  outer_ = std::exchange(current_trace, this);
+  begin_ = std::chrono::steady_clock::now();
+}
+
+void Trace::end() {
+  static Table table("operation");
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count();
+  current_trace = outer_;
+  table.add(name_, cost_, kernel_seconds_ > 0 ? kernel_seconds_ : seconds);
+}
+
+void Trace::add_kernel(const char* name, double seconds) {
+  static Table table("kernel");
+  table.add(name, {}, seconds);
+  if (current_trace) current_trace->kernel_seconds_ += seconds;
 }
 
 }  // namespace isda

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What an operation costs on paper, and, with ISDA_TRACE=1 in the environment, what it costs in fact.
 //
-// The trace adds up calls, seconds, FLOP and bytes by operation name and prints one table to stderr when the program ends.
+// The trace adds up calls, seconds, FLOP and bytes by operation name and prints one table to stderr when the program ends. On the cuda device an
+// operation's seconds are those of its kernels, which are then launched one at a time and have a table of their own.
 #pragma once
 #include <chrono>
 #include <vector>
@@ -48,20 +49,26 @@ class Trace {
       return;
     name_ = name;
     cost_ = cost();
-    begin_ = std::chrono::steady_clock::now();
+    begin();
   }
   ~Trace() {
-    if (name_) record(name_, cost_, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count());
+    if (name_) end();
   }
+  // One kernel of the operation that this thread is running, or of none.
+  static void add_kernel(const char* name, double seconds);
+
   Trace(const Trace&) = delete;
   Trace& operator=(const Trace&) = delete;
 
  private:
-  static void record(const char* name, const Cost& cost, double seconds);
+  void begin();
+  void end();
 
   const char* name_ = nullptr;
   Cost cost_;
   std::chrono::steady_clock::time_point begin_;
+  double kernel_seconds_ = 0;
+  Trace* outer_ = nullptr;
 };
 
 }  // namespace isda

@@ -3,6 +3,7 @@
 //   Parity     the cpu device against the reference, f32, on fresh random data, outputs poisoned with NaN, sentinels around arrays
 //   Gradient   the reference's backward against central differences of its forward, f64
 //   Threads    the cpu device gives the same bits with one, two and three threads
+//   Cuda       the cuda device against the reference, f32 and bf16, under every schedule of the emulated card, and the same bits under all
 // Each records the problem's label, and its largest error and the one allowed, from which scripts/parity_table.py makes a table.
 #include <gtest/gtest.h>
 
@@ -12,6 +13,7 @@
 
 #include "kernels/common/case.h"
 #include "tests/kernels/checker.h"
+#include "tests/kernels/emulated_orders.h"
 
 namespace isda::kernels {
 namespace {
@@ -27,11 +29,13 @@ std::uint64_t test_seed() {
 
 using Make = std::function<void(Problem&)>;
 
-Problem problem_of(const Make& make, DType type, std::uint64_t seed) {
-  Problem problem(type, seed);
+Problem problem_of(const Make& make, DType type, std::uint64_t seed, Device device = Device::cpu) {
+  Problem problem(type, seed, device);
   make(problem);
   return problem;
 }
+
+bool are_same_bits(const View& a, const View& b) { return std::memcmp(a.data(), b.data(), static_cast<std::size_t>(a.bytes())) == 0; }
 
 void record(const std::string& label, double error, double allowed) {
   testing::Test::RecordProperty("label", label);
@@ -80,15 +84,46 @@ class Threads : public testing::Test {
       Problem many = problem_of(make_, DType::f32, test_seed());
       many.run(Context(Device::cpu, threads));
       for (std::size_t i = 0; i < one.arrays().size(); ++i) {
-        const View& a = one.arrays()[i].view;
-        const View& b = many.arrays()[i].view;
-        EXPECT_EQ(std::memcmp(a.data(), b.data(), static_cast<std::size_t>(a.bytes())), 0) << one.arrays()[i].name << " with " << threads << " threads";
+        EXPECT_TRUE(are_same_bits(one.arrays()[i].view, many.arrays()[i].view)) << one.arrays()[i].name << " with " << threads << " threads";
       }
     }
   }
 
  private:
   Make make_;
+};
+
+class Cuda : public testing::Test {
+ public:
+  Cuda(const Make& make, DType type, double tolerance) : make_(make), type_(type), tolerance_(tolerance) {}
+
+  void TestBody() override {
+    if (!cuda::card().is_usable) GTEST_SKIP() << cuda::card().description;
+    Problem expected = problem_of(make_, type_, test_seed());
+    SCOPED_TRACE(fmt::format("ISDA_TEST_SEED={} {} {}", test_seed(), name_of(type_), expected.label()));
+    expected.run(Context(Device::reference));
+    Problem first = problem_of(make_, type_, test_seed(), Device::cuda), actual = problem_of(make_, type_, test_seed(), Device::cuda);
+    first.run(Context(Device::cuda));
+    double worst = 0;
+    for_each_order([&](const std::string& order) {
+      SCOPED_TRACE(order);
+      actual.run(Context(Device::cuda));
+      EXPECT_NO_THROW(actual.check_sentinels());
+      for (std::size_t i = 0; i < expected.arrays().size(); ++i) {
+        const auto& array = expected.arrays()[i];
+        const double tolerance = array.role == Problem::Role::input ? 0 : tolerance_;
+        EXPECT_EQ(difference(actual.arrays()[i].view, array.view, tolerance), "") << array.name;
+        EXPECT_TRUE(are_same_bits(actual.arrays()[i].view, first.arrays()[i].view)) << array.name << " differs between two runs";
+        worst = std::max(worst, largest_error(actual.arrays()[i].view, array.view));
+      }
+    });
+    record(expected.label(), worst, tolerance_);
+  }
+
+ private:
+  Make make_;
+  DType type_;
+  double tolerance_;
 };
 
 class Gradient : public testing::Test {
@@ -153,9 +188,15 @@ const bool registered = [] {
     for (std::size_t variant = 0; variant < declared.variants.size(); ++variant) {
       const Make& make = declared.variants[variant];
       const std::string name = fmt::format("{}_{}", declared.name, variant);
-      const auto add = [&](const char* suite, auto factory) { testing::RegisterTest(suite, name.c_str(), nullptr, nullptr, __FILE__, __LINE__, factory); };
+      const auto add = [&](const std::string& suite, auto factory) {
+        testing::RegisterTest(suite.c_str(), name.c_str(), nullptr, nullptr, __FILE__, __LINE__, factory);
+      };
       add("Parity", [make, tolerance = declared.tolerance]() -> Parity* { return new Parity(make, tolerance); });
       add("Threads", [make]() -> Threads* { return new Threads(make); });
+      if (problem_of(make, DType::f32, 1).runs_on_card()) {
+        add("Cuda_f32", [make, tolerance = declared.tolerance.f32]() -> Cuda* { return new Cuda(make, DType::f32, tolerance); });
+        add("Cuda_bf16", [make, tolerance = declared.tolerance.bf16]() -> Cuda* { return new Cuda(make, DType::bf16, tolerance); });
+      }
       if (!problem_of(make, DType::f64, 1).gradients().empty()) add("Gradient", [make]() -> Gradient* { return new Gradient(make); });
     }
   }

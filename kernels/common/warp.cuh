@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the 32 lanes of a warp, or all threads of a block, work out together. Every sum has a fixed order: lane i with lane i ^ 16, then 8, 4, 2, 1;
+// then the warps from the first to the last.
+#pragma once
+#include "kernels/common/cuda.cuh"
+#include "kernels/common/moments.h"
+
+namespace isda {
+
+inline constexpr unsigned kAllLanes = 0xffffffffu;
+inline constexpr int kWarp = 32;
+
+// combine(mine, the other lane's) over groups of `width` lanes; every lane of a group has the result.
+template <int width = kWarp, class T, class Combine>
+__device__ __forceinline__ T warp_reduce(T value, Combine&& combine) {
+#pragma unroll
+  for (int distance = width / 2; distance > 0; distance /= 2) value = combine(value, __shfl_xor_sync(kAllLanes, value, distance));
+  return value;
+}
+
+template <int width = kWarp, class T>
+__device__ __forceinline__ T warp_sum(T value) {
+  return warp_reduce<width>(value, [](T a, T b) { return a + b; });
+}
+
+template <int width = kWarp, class T>
+__device__ __forceinline__ T warp_max(T value) {
+  return warp_reduce<width>(value, [](T a, T b) { return a < b ? b : a; });
+}
+
+// Count, mean and centred squares of two groups as one (kernels/common/moments.h).
+// NOTE: written so that the two lanes of an exchange find the same bits: each term is symmetric in a and b.
+__device__ __forceinline__ Moments<float> merged(const Moments<float>& a, const Moments<float>& b) {
+  const float count = a.count + b.count;
+  if (count == 0) return a;
+  const float delta = b.mean - a.mean, share_a = a.count / count, share_b = b.count / count;
+  return {count, share_a * a.mean + share_b * b.mean, (a.m2 + b.m2) + delta * delta * (a.count * share_b)};
+}
+
+template <int width = kWarp>
+__device__ __forceinline__ Moments<float> warp_moments(Moments<float> value) {
+#pragma unroll
+  for (int distance = width / 2; distance > 0; distance /= 2) {
+    const Moments<float> other{__shfl_xor_sync(kAllLanes, value.count, distance), __shfl_xor_sync(kAllLanes, value.mean, distance),
+                               __shfl_xor_sync(kAllLanes, value.m2, distance)};
+    value = merged(value, other);
+  }
+  return value;
+}
+
+// The sum over all threads of the block, for every thread. `partial`: shared memory, one element a warp. Leaves it in use: a barrier must
+// come before it is written again.
+template <class T>
+__device__ __forceinline__ T block_sum(T value, T* partial) {
+  const int lane = static_cast<int>(threadIdx.x) % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp;
+  value = warp_sum(value);
+  if (lane == 0) partial[warp] = value;
+  __syncthreads();
+  T sum = partial[0];
+  for (int other = 1; other < static_cast<int>(blockDim.x) / kWarp; ++other) sum += partial[other];
+  return sum;
+}
+
+}  // namespace isda

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+// The emulated card itself: its properties, its errors, the launch of a kernel, the options and the counters.
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+
+#include "kernels/emulator/grid.h"
+#include "kernels/emulator/machine.h"
+#include "kernels/emulator/sanitizers.h"
+#include "kernels/emulator/shared_memory.h"
+
+namespace isda::emulator {
+
+namespace {
+
+cudaError_t last = cudaSuccess, sticky = cudaSuccess;
+std::string report;
+std::map<std::string, Counters> counters_by_name;
+
+Options options_from_environment() {
+  Options result;
+  const auto value_of = [](const char* name) { return std::string(std::getenv(name) ? std::getenv(name) : ""); };
+  const std::string order = value_of("ISDA_EMULATOR_ORDER");
+  if (order == "reverse") result.order = Order::reverse;
+  if (order == "random") result.order = Order::random;
+  if (order == "pct") result.order = Order::pct;
+  if (const std::string seed = value_of("ISDA_EMULATOR_SEED"); !seed.empty()) result.seed = std::strtoull(seed.c_str(), nullptr, 10);
+  result.deferred_streams = value_of("ISDA_EMULATOR_STREAMS") == "deferred";
+  return result;
+}
+
+}  // namespace
+
+std::recursive_mutex& api_lock() {
+  static std::recursive_mutex lock;
+  return lock;
+}
+
+Options& options() {
+  static Options made = options_from_environment();
+  return made;
+}
+
+Counters& Counters::operator+=(const Counters& other) {
+  static_assert(sizeof(Counters) % sizeof(std::uint64_t) == 0);
+  auto* mine = reinterpret_cast<std::uint64_t*>(this);
+  const auto* others = reinterpret_cast<const std::uint64_t*>(&other);
+  for (std::size_t i = 0; i < sizeof(Counters) / sizeof(std::uint64_t); ++i) mine[i] += others[i];
+  return *this;
+}
+
+std::map<std::string, Counters> counters() { return counters_by_name; }
+void reset_counters() { counters_by_name.clear(); }
+
+bool counts_accesses() {
+#if defined(ISDA_EMULATOR_COUNTED)
+  return true;
+#else
+  return false;
+#endif
+}
+
+std::string last_report() { return report; }
+
+void reset_device() {
+  SIMT_API_LOCK;
+  forget_all_work();
+  last = sticky = cudaSuccess;
+  report.clear();
+}
+
+cudaError_t failed(cudaError_t error, const std::string& story) {
+  if (error == cudaSuccess) return error;
+  last = error;
+  // NOTE: an error that stays keeps the story it was told with.
+  if (!story.empty() || error != sticky) report = story;
+  return error;
+}
+
+void set_sticky_error(cudaError_t error, const std::string& story) {
+  sticky = error;
+  failed(error, story);
+}
+
+cudaError_t sticky_error() { return sticky; }
+
+namespace {
+
+// What every card refuses (CUDA C++ Programming Guide, table of technical specifications per compute capability).
+const char* why_refused(const Launch& launch) {
+  const dim3 &grid = launch.grid, &block = launch.block;
+  if (std::uint64_t{grid.x} * grid.y * grid.z == 0 || std::uint64_t{block.x} * block.y * block.z == 0) return "a grid or block without threads";
+  if (block.x > 1024 || block.y > 1024 || block.z > 64 || std::uint64_t{block.x} * block.y * block.z > 1024) return "a block of more than 1024 threads";
+  if (grid.x > 0x7fffffffu || grid.y > 65535 || grid.z > 65535) return "a grid of more than 2^31-1 x 65535 x 65535 blocks";
+  if (launch.shared_bytes > SharedMemory::kLimit) return "more than 227 KiB of shared memory";
+  return nullptr;
+}
+
+}  // namespace
+
+cudaError_t enqueue(const Launch& launch, void* bound, void (*destroy)(void*), cudaStream_t stream) {
+  SIMT_API_LOCK;
+  const std::shared_ptr<void> kept(bound, destroy);
+  if (sticky != cudaSuccess) return sticky;
+  if (const char* reason = why_refused(launch)) return failed(cudaErrorInvalidConfiguration, std::string(launch.name) + ": " + reason);
+  return submit(stream, [launch, kept] {
+    if (sticky != cudaSuccess) return;
+    const OnTheCard on_the_card;
+    const std::string story = run_grid(launch, counters_by_name[launch.name]);
+    if (!story.empty()) set_sticky_error(cudaErrorLaunchFailure, std::string(launch.name) + ": " + story);
+  });
+}
+
+}  // namespace isda::emulator
+
+using namespace isda::emulator;
+
+extern "C" {
+
+cudaError_t cudaGetLastError() {
+  SIMT_API_LOCK;
+  const cudaError_t error = last;
+  last = sticky;
+  return error;
+}
+cudaError_t cudaPeekAtLastError() { return last; }
+
+const char* cudaGetErrorName(cudaError_t error) {
+  switch (error) {
+    case cudaSuccess: return "cudaSuccess";
+    case cudaErrorInvalidValue: return "cudaErrorInvalidValue";
+    case cudaErrorMemoryAllocation: return "cudaErrorMemoryAllocation";
+    case cudaErrorInvalidConfiguration: return "cudaErrorInvalidConfiguration";
+    case cudaErrorInvalidDevice: return "cudaErrorInvalidDevice";
+    case cudaErrorNotReady: return "cudaErrorNotReady";
+    case cudaErrorLaunchFailure: return "cudaErrorLaunchFailure";
+    case cudaErrorStreamCaptureUnsupported: return "cudaErrorStreamCaptureUnsupported";
+    case cudaErrorStreamCaptureInvalidated: return "cudaErrorStreamCaptureInvalidated";
+    case cudaErrorStreamCaptureUnjoined: return "cudaErrorStreamCaptureUnjoined";
+    default: return "cudaErrorUnknown";
+  }
+}
+const char* cudaGetErrorString(cudaError_t error) { return error == cudaSuccess ? "no error" : "an error of the emulated device"; }
+
+cudaError_t cudaGetDeviceCount(int* count) {
+  *count = 1;
+  return cudaSuccess;
+}
+cudaError_t cudaSetDevice(int device) { return device == 0 ? cudaSuccess : failed(cudaErrorInvalidDevice); }
+cudaError_t cudaGetDevice(int* device) {
+  *device = 0;
+  return cudaSuccess;
+}
+cudaError_t cudaDriverGetVersion(int* version) {
+  *version = CUDART_VERSION;
+  return cudaSuccess;
+}
+
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
+  if (device != 0) return failed(cudaErrorInvalidDevice);
+  *properties = cudaDeviceProp{};
+  std::strcpy(properties->name, "emulated CUDA device");
+  properties->major = 9;
+  properties->minor = 0;
+  properties->multiProcessorCount = 4;
+  properties->warpSize = 32;
+  properties->maxThreadsPerBlock = 1024;
+  properties->maxThreadsPerMultiProcessor = 2048;
+  properties->sharedMemPerBlock = SharedMemory::kDeclaredLimit;
+  properties->sharedMemPerBlockOptin = SharedMemory::kLimit;
+  properties->totalGlobalMem = options().device_bytes;
+  return cudaSuccess;
+}
+
+cudaError_t cudaFuncSetAttribute(const void*, cudaFuncAttribute attribute, int value) {
+  if (attribute == cudaFuncAttributeMaxDynamicSharedMemorySize && static_cast<std::size_t>(value) > SharedMemory::kLimit) return failed(cudaErrorInvalidValue);
+  return cudaSuccess;
+}
+
+}  // extern "C"

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+// The schedules that everything on the cuda device is tested under where that is the emulated card: forward, reverse and eight random ones by
+// priorities. On a real card there is one schedule, the card's.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#if defined(ISDA_EMULATED)
+#include "kernels/emulator/emulator.h"
+#endif
+
+namespace isda {
+
+// Calls body(name of the schedule) under each.
+template <class Body>
+void for_each_order(Body&& body) {
+#if defined(ISDA_EMULATED)
+  const emulator::Options before = emulator::options();
+  const auto under = [&](emulator::Order order, std::uint64_t seed, bool has_deferred_streams, const std::string& name) {
+    emulator::options().order = order;
+    emulator::options().seed = seed;
+    emulator::options().deferred_streams = has_deferred_streams;
+    body(name);
+  };
+  under(emulator::Order::forward, 1, false, "forward");
+  under(emulator::Order::reverse, 1, true, "reverse, deferred streams");
+  for (std::uint64_t seed = 1; seed <= 8; ++seed) under(emulator::Order::pct, seed, seed % 2 == 0, "pct, seed " + std::to_string(seed));
+  emulator::options() = before;
+#else
+  body("the card");
+#endif
+}
+
+}  // namespace isda
