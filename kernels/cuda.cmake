@@ -24,11 +24,13 @@ if(NOT ISDA_CUDA STREQUAL "off")
     set(werror $<$<BOOL:${ISDA_WERROR}>:-Werror=all-warnings>)
     # NOTE: the standard library's constexpr functions, and our Philox, are called in kernels. -lineinfo costs nothing and names lines in a
     # profiler. 1675: headers shared with the CPU have pragmas of GCC.
-    target_compile_options(isda_cuda PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr -lineinfo -diag-suppress=1675
+    target_compile_options(isda_cuda PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr -lineinfo -diag-suppress=1675 -Xptxas=-v
                                              -Xcompiler=-Wall,-Wextra,-Wno-missing-field-initializers ${werror}>)
     # NOTE: nvcc cannot check fmt's format strings at compile time; the emulated build of the same files does.
     target_compile_definitions(isda_cuda PRIVATE FMT_CONSTEVAL= FMT_USE_CONSTEXPR=1)
     target_link_libraries(isda_cuda PUBLIC isda_kernels CUDA::cudart_static)
+    # What ptxas says of each kernel is kept for scripts/kernel_resources.py.
+    set_property(TARGET isda_cuda PROPERTY RULE_LAUNCH_COMPILE "${PROJECT_SOURCE_DIR}/scripts/keep_ptxas_report.sh <OBJECT>")
     set(ISDA_CARD isda_cuda)
   elseif(ISDA_CUDA STREQUAL "on")
     message(FATAL_ERROR "ISDA_CUDA=on, but no nvcc was found: install the CUDA toolkit, or name it by -DCMAKE_CUDA_COMPILER=")

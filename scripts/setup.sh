@@ -4,13 +4,14 @@
 #
 #   scripts/setup.sh             what the program, its tests and its benches need
 #   scripts/setup.sh --program   only what the program needs
+#   scripts/setup.sh --clang     also clang, with the runtime of its sanitizers: for scripts/test.sh --sanitize memory
 #   scripts/setup.sh --dev       everything, and clang-format, clang-tidy, gcovr, gdb
 #
 # What is there already is left alone: with nothing missing, apt is not called and root is not needed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-usage() { sed -n '3,9s/^# \{0,1\}//p' scripts/setup.sh; }
+usage() { sed -n '3,10s/^# \{0,1\}//p' scripts/setup.sh; }
 die() {
   printf 'setup: %s\n' "$@" >&2
   exit 1
@@ -18,15 +19,16 @@ die() {
 
 # What is wanted as a program, whoever installed it (program=package), and what as a package.
 programs=(g++=g++ cmake=cmake ninja=ninja-build)
-with_numpy=0
+with_numpy=0 with_cuda_headers=0
 packages=(libfmt-dev nlohmann-json3-dev libcli11-dev)
 case "${1:---all}" in
   --program) ;;
-  --all | --dev)
+  --all | --clang | --dev)
     programs+=(python3=python3)
     packages+=(libgtest-dev libbenchmark-dev)
-    with_numpy=1
+    with_numpy=1 with_cuda_headers=1
     ;;&
+  --clang) packages+=(clang libclang-rt-dev libomp-dev) ;;
   --dev) programs+=(clang-format=clang-format clang-tidy=clang-tidy gcovr=gcovr gdb=gdb) ;;
   --all) ;;
   -h | --help)
@@ -75,13 +77,30 @@ install_packages() {
 : > "$log"
 [ ${#missing[@]} = 0 ] || install_packages "${missing[@]}"
 
-# Ubuntu 22.04 brings CMake 3.22. A newer one goes to build/tools, where the other scripts look first.
+# Programs and headers from PyPI go to build/tools, where the other scripts and CMake look first.
+make_tools() {
+  [ ! -x build/tools/bin/pip ] || return 0
+  python3 -c 'import ensurepip' 2> /dev/null || install_packages python3-venv
+  python3 -m venv build/tools >> "$log" 2>&1
+}
+
+# The tests run CUDA kernels on the CPU and need the headers of the CUDA runtime for it (2 MB), not the toolkit.
+has_cuda_headers() { [ -e build/tools/cuda/cuda_runtime.h ] || [ -e /usr/local/cuda/include/cuda_runtime.h ] || command -v nvcc > /dev/null; }
+if [ "$with_cuda_headers" = 1 ] && ! has_cuda_headers; then
+  printf 'setup: installing the headers of the CUDA runtime into build/tools\n'
+  make_tools && build/tools/bin/pip install --quiet --no-deps --target build/tools/packages nvidia-cuda-runtime==13.0.88 nvidia-cuda-crt==13.0.88 >> "$log" 2>&1 &&
+    ln -sfn packages/nvidia/cu13/include build/tools/cuda || {
+    tail -n 12 "$log" >&2
+    die "the headers of the CUDA runtime could not be installed; install the CUDA toolkit, 12.4 or newer, and run this again. the whole log: $log"
+  }
+fi
+
+# Ubuntu 22.04 brings CMake 3.22.
 cmake_is_recent() { command -v cmake > /dev/null && printf '3.25\n%s\n' "$(cmake --version | awk 'NR == 1 {print $3}')" | sort --check=quiet --version-sort; }
 export PATH=$PWD/build/tools/bin:$PATH
 if ! cmake_is_recent; then
-  python3 -c 'import ensurepip' 2> /dev/null || install_packages python3-venv
   printf 'setup: CMake 3.25 or newer is needed; installing one into build/tools\n'
-  python3 -m venv build/tools >> "$log" 2>&1 && build/tools/bin/pip install --quiet 'cmake>=3.25,<4' >> "$log" 2>&1 || {
+  make_tools && build/tools/bin/pip install --quiet 'cmake>=3.25,<4' >> "$log" 2>&1 || {
     tail -n 12 "$log" >&2
     die "no CMake 3.25 could be installed; install it by hand (any way will do) and run this again. the whole log: $log"
   }

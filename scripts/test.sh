@@ -6,6 +6,7 @@
 #   scripts/test.sh -R isda                those whose name matches (whatever ctest understands)
 #   scripts/test.sh --sanitize address     the C++ tests under AddressSanitizer and UndefinedBehaviorSanitizer
 #   scripts/test.sh --sanitize thread      the C++ tests under ThreadSanitizer
+#   scripts/test.sh --sanitize memory      the kernels on the emulated card under clang's MemorySanitizer
 #   scripts/test.sh --floors 'kernels core'    only the C++ tests of these floors; after --sanitize
 #   scripts/test.sh --coverage             line coverage by floor (scripts/coverage.sh)
 #
@@ -20,8 +21,9 @@ case "${1:-}" in
     case "${2:-}" in
       address) preset=asan ;;
       thread) preset=tsan ;;
+      memory) preset=msan ;;
       *)
-        printf 'test: --sanitize takes address or thread, got "%s"\n' "${2:-}" >&2
+        printf 'test: --sanitize takes address, thread or memory, got "%s"\n' "${2:-}" >&2
         exit 2
         ;;
     esac
@@ -34,12 +36,14 @@ case "${1:-}" in
     exec scripts/coverage.sh "$@"
     ;;
   -h | --help)
-    sed -n '3,12s/^# \{0,1\}//p' scripts/test.sh
+    sed -n '3,13s/^# \{0,1\}//p' scripts/test.sh
     exit 0
     ;;
 esac
 
 targets=()
+# NOTE: only what runs on the card is watched for uninitialised memory.
+[ "$preset" != msan ] || set -- --floors 'kernels emulator' "$@"
 if [ "${1:-}" = --floors ]; then
   : "${2:?the names of floors, in one argument}"
   for floor in $2; do targets+=("test_$floor"); done
@@ -47,7 +51,7 @@ if [ "${1:-}" = --floors ]; then
   shift 2
 fi
 
-scripts/setup.sh
+if [ "$preset" = msan ]; then scripts/setup.sh --clang; else scripts/setup.sh; fi
 scripts/build.sh "$preset" "${targets[@]}"
 
 # NOTE: tests run side by side; a thread that waits must not spin on a core another test could use.
