@@ -29,7 +29,7 @@ __device__ __forceinline__ T warp_max(T value) {
 }
 
 // Count, mean and centred squares of two groups as one (kernels/common/moments.h).
-// NOTE: written so that the two lanes of an exchange find the same bits: each term is symmetric in a and b.
+// NOTE: not symmetric in its last bit: the compiler fuses a product into the sum that it is part of.
 __device__ __forceinline__ Moments<float> merged(const Moments<float>& a, const Moments<float>& b) {
   const float count = a.count + b.count;
   if (count == 0) return a;
@@ -37,13 +37,14 @@ __device__ __forceinline__ Moments<float> merged(const Moments<float>& a, const 
   return {count, share_a * a.mean + share_b * b.mean, (a.m2 + b.m2) + delta * delta * (a.count * share_b)};
 }
 
+// NOTE: for blocks whose x extent is a multiple of the warp: both lanes of an exchange put the lower one's part first, and so find the same bits.
 template <int width = kWarp>
 __device__ __forceinline__ Moments<float> warp_moments(Moments<float> value) {
 #pragma unroll
   for (int distance = width / 2; distance > 0; distance /= 2) {
     const Moments<float> other{__shfl_xor_sync(kAllLanes, value.count, distance), __shfl_xor_sync(kAllLanes, value.mean, distance),
                                __shfl_xor_sync(kAllLanes, value.m2, distance)};
-    value = merged(value, other);
+    value = threadIdx.x & distance ? merged(other, value) : merged(value, other);
   }
   return value;
 }
