@@ -2,6 +2,7 @@
 #include "core/autograd.h"
 
 #include <iterator>
+#include <map>
 #include <queue>
 #include <utility>
 
@@ -26,6 +27,14 @@ void accumulate(Tensor& sum, const Tensor& gradient) {
   const Tensor result = Tensor::like(sum);
   kernels::run(sum.context(), kernels::Add{.a = sum, .b = gradient, .y = result});
   sum = result;
+}
+
+// What every backward begins with. NOTE: copied on the device from one that stays, since a recorded graph can take nothing from the host.
+Tensor one_like(const Tensor& loss) {
+  thread_local std::map<std::pair<Device, DType>, Tensor> ones;
+  Tensor& one = ones[{loss.device(), loss.type()}];
+  if (!one) one = Tensor::full({1}, 1, loss.type(), loss.device());
+  return one.reshaped(loss.shape()).clone();
 }
 
 struct Earlier {
@@ -104,7 +113,7 @@ Tensor record(Tensor y, std::initializer_list<Tensor> inputs, Backward backward)
 void backward(const Tensor& loss) {
   require(loss.size() == 1, "[autograd] backward() starts at one element, got shape {}", loss.shape());
   require(loss.history() && loss.history()->maker, "[autograd] backward() of a tensor that was not computed from parameters, or under NoGradient");
-  loss.history()->gradient = Tensor::full(loss.shape(), 1, loss.type(), loss.device());
+  loss.history()->gradient = one_like(loss);
 
   std::priority_queue<std::shared_ptr<History>, std::vector<std::shared_ptr<History>>, Earlier> queue;
   queue.push(loss.history());

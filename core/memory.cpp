@@ -3,11 +3,10 @@
 
 #include <algorithm>
 #include <bit>
-#include <mutex>
 #include <new>
-#include <unordered_map>
-#include <vector>
 
+#include "core/memory_pool.h"
+#include "core/thread_context.h"
 #include "kernels/common/error.h"
 
 namespace isda {
@@ -15,7 +14,6 @@ namespace isda {
 namespace {
 
 constexpr std::size_t kSmallest = 256;
-constexpr std::align_val_t kAlignment{64};
 
 // The next size class: powers of two, each divided into eight steps, so that at most an eighth is wasted.
 std::size_t size_class(std::size_t bytes) {
@@ -24,83 +22,54 @@ std::size_t size_class(std::size_t bytes) {
   return (bytes + step - 1) / step * step;
 }
 
-class HostPool {
+class HostMemory : public MemorySource {
  public:
-  std::byte* take(std::size_t bytes) {
-    const std::lock_guard lock(mutex_);
-    std::byte* block = nullptr;
-    if (auto& blocks = free_[bytes]; !blocks.empty()) {
-      block = blocks.back();
-      blocks.pop_back();
-    } else {
-      block = ask_system(bytes);
-      statistics_.reserved += bytes;
-      statistics_.system_allocations += 1;
-    }
-    statistics_.in_use += bytes;
-    statistics_.peak_in_use = std::max(statistics_.peak_in_use, statistics_.in_use);
+  std::byte* take(std::size_t bytes) override { return static_cast<std::byte*>(::operator new(bytes, kAlignment, std::nothrow)); }
+  std::byte* take_or_fail(std::size_t bytes, const MemoryStatistics& statistics) override {
+    std::byte* block = take(bytes);
+    require(block != nullptr, "[memory] the system has no {} bytes more; {} are in use. Lower --batch-size or choose a smaller --model", bytes,
+            statistics.in_use);
     return block;
   }
-
-  void give_back(std::byte* block, std::size_t bytes) {
-    const std::lock_guard lock(mutex_);
-    statistics_.in_use -= bytes;
-    free_[bytes].push_back(block);
-  }
-
-  void release_free() {
-    const std::lock_guard lock(mutex_);
-    give_free_to_system();
-  }
-
-  MemoryStatistics statistics() {
-    const std::lock_guard lock(mutex_);
-    return statistics_;
-  }
+  void give_back(std::byte* block) noexcept override { ::operator delete(block, kAlignment); }
 
  private:
-  // Before giving up, what is free in other classes goes back, and the system is asked again.
-  std::byte* ask_system(std::size_t bytes) {
-    void* block = ::operator new(bytes, kAlignment, std::nothrow);
-    if (!block) {
-      give_free_to_system();
-      block = ::operator new(bytes, kAlignment, std::nothrow);
-    }
-    require(block != nullptr, "[memory] the system has no {} bytes more; {} are in use. Lower --batch-size or choose a smaller --model", bytes,
-            statistics_.in_use);
-    return static_cast<std::byte*>(block);
-  }
-
-  void give_free_to_system() {
-    for (auto& [bytes, blocks] : free_) {
-      for (std::byte* block : blocks) ::operator delete(block, kAlignment);
-      statistics_.reserved -= bytes * blocks.size();
-      blocks.clear();
-    }
-  }
-
-  std::mutex mutex_;
-  std::unordered_map<std::size_t, std::vector<std::byte*>> free_;
-  MemoryStatistics statistics_;
+  static constexpr std::align_val_t kAlignment{64};
 };
 
-// NOTE: never destroyed, since tensors with static lifetime may outlive any order of destruction.
-HostPool& host_pool() {
-  static auto* pool = new HostPool;
-  return *pool;
-}
+class CardMemory : public MemorySource {
+ public:
+  std::byte* take(std::size_t bytes) override { return static_cast<std::byte*>(cuda::try_allocate(bytes)); }
+  std::byte* take_or_fail(std::size_t bytes, const MemoryStatistics&) override { return static_cast<std::byte*>(cuda::allocate(bytes)); }
+  void give_back(std::byte* block) noexcept override { cuda::release(block); }
+};
 
 }  // namespace
 
-Storage allocate(std::size_t bytes, Device device) {
-  require(device != Device::cuda, "[memory] this build has no CUDA; run with --device cpu");
-  const std::size_t rounded = size_class(bytes);
-  std::byte* block = host_pool().take(rounded);
-  return Storage(block, [rounded](std::byte* pointer) { host_pool().give_back(pointer, rounded); });
+MemoryPool& memory_pool(Device device) {
+  static auto* host = new MemoryPool(std::make_unique<HostMemory>());
+  static auto* card = new MemoryPool(std::make_unique<CardMemory>());
+  return device == Device::cuda ? *card : *host;
 }
 
-MemoryStatistics memory_statistics() { return host_pool().statistics(); }
+Storage allocate(std::size_t bytes, Device device) {
+  const std::size_t rounded = size_class(bytes);
+  if (device != Device::cuda)
+    return Storage(memory_pool(device).take(rounded, nullptr),
+                   [rounded](std::byte* block) { memory_pool(Device::cpu).give_back(block, rounded, nullptr, nullptr); });
+  const cuda::Stream stream = context_of(Device::cuda).stream();
+  return Storage(memory_pool(device).take(rounded, stream),
+                 [rounded, stream](std::byte* block) { memory_pool(Device::cuda).give_back(block, rounded, stream, stream_of_thread()); });
+}
 
-void release_free_memory() { host_pool().release_free(); }
+MemoryStatistics memory_statistics(Device device) { return memory_pool(device).statistics(); }
+
+void release_free_memory(Device device) {
+  const cuda::Stream stream = device == Device::cuda ? stream_of_thread() : nullptr;
+  require(!stream || !cuda::is_capturing(stream), "[memory] memory of the card is released while a graph is recorded: release it before or after");
+  memory_pool(device).release_free();
+}
+
+bool is_on_card(const void* memory) { return memory_pool(Device::cuda).holds(memory); }
 
 }  // namespace isda

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Random fills of tensors, as functions of (seed, stream, array, element): no generator is carried along.
+//
+// Computed by the host for every device, in double, so that a seed means the same bits on all of them; a view on the card is filled by a copy
+// from the host. That is for initial values; random numbers inside a step are drawn by the kernels themselves (kernels/common/philox.h).
 #pragma once
 #include <cstdint>
 #include <vector>

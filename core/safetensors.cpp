@@ -20,7 +20,7 @@
 #include <utility>
 
 #include "core/atomic_file.h"
-#include "core/memory.h"
+#include "core/tensor.h"
 
 namespace isda {
 
@@ -320,7 +320,11 @@ void write_safetensors(const std::filesystem::path& path, std::span<const NamedV
   AtomicFile target(path, kLengthBytes + header_bytes + data_bytes);
   target.write(std::as_bytes(std::span(&header_bytes, 1)));
   target.write(header);
-  for (const NamedView* tensor : order) target.write({static_cast<const std::byte*>(tensor->view.data()), static_cast<std::size_t>(tensor->view.bytes())});
+  for (const NamedView* tensor : order) {
+    const Tensor from_card = is_on_card(tensor->view.data()) ? Tensor::copy_of(tensor->view) : Tensor();
+    const ConstView view = from_card ? from_card.view() : tensor->view;
+    target.write({static_cast<const std::byte*>(view.data()), static_cast<std::size_t>(view.bytes())});
+  }
   target.commit();
 }
 

@@ -65,7 +65,8 @@ struct NamedView {
 };
 
 // Writes the tensors, the widest types first and then by name, so that each is aligned to its type and the same tensors give the same
-// bytes whatever their order. Atomic (core/atomic_file.h): a file that was there stays until the new one is complete.
+// bytes whatever their order. What lies on the card is fetched tensor by tensor. Atomic (core/atomic_file.h): a file that was there stays until the new one is
+// complete.
 void write_safetensors(const std::filesystem::path& path, std::span<const NamedView> tensors, const SafetensorsMetadata& metadata = {});
 
 }  // namespace isda

@@ -3,11 +3,15 @@
 //
 // Copies share the storage. Arrays are dense and row-major. Whoever needs an independent array says clone().
 // history() is what makes gradients flow: see core/autograd.h.
+//
+// Only tensors on the cpu and reference devices may be read element by element. What is done to a tensor on the card is enqueued on the calling
+// thread's stream, and the host goes on; item() and copies to the host wait for it.
 #pragma once
 #include <memory>
 #include <span>
 
 #include "core/memory.h"
+#include "core/thread_context.h"
 #include "kernels/common/view.h"
 
 namespace isda {
@@ -24,7 +28,7 @@ class Tensor {
   static Tensor zeros(const Shape& shape, DType type = DType::f32, Device device = Device::cpu) { return full(shape, 0, type, device); }
   // An array of the same shape, type and device, not initialised.
   static Tensor like(const Tensor& other) { return Tensor(other.shape(), other.type(), other.device()); }
-  // A copy of host memory.
+  // A copy of memory of the host or the card.
   static Tensor copy_of(const ConstView& view, Device device = Device::cpu);
 
   explicit operator bool() const { return storage_ != nullptr; }
@@ -49,6 +53,8 @@ class Tensor {
   Tensor detached() const;
   // The elements in another type or on another device, without history; the same storage when nothing changes.
   Tensor to(DType type, Device device) const;
+  // The same array where the host can read it: a copy when it is on the card, without history.
+  Tensor on_host() const { return device_ == Device::cuda ? to(type_, Device::cpu) : detached(); }
 
   const std::shared_ptr<History>& history() const { return history_; }
   void set_history(std::shared_ptr<History> history) { history_ = std::move(history); }
@@ -61,12 +67,10 @@ class Tensor {
   std::shared_ptr<History> history_;
 };
 
-// Copies element by element, converting the type; the shapes must agree.
+// Copies element by element, converting the type; the shapes must agree. Either side may lie on the card:
+//   host to card   `from` may be changed when this returns (core/staging.h)     card to host   waits for the card
+//   card to card   enqueued; types are converted on the way through the host, which waits: for setting up, not for a step
+// While a graph is recorded only a copy on the card that keeps the type is possible.
 void copy(const ConstView& from, const View& to);
-
-// The calling thread's context for operations on `device`.
-const Context& context_of(Device device);
-// How many threads operations on the cpu device may use, in all threads' contexts; 0 = as many as OpenMP offers.
-void set_threads(int threads);
 
 }  // namespace isda

@@ -15,10 +15,10 @@ Shape shape_on_disk(const Tensor& tensor) {
 }
 
 Tensor to_disk(const Tensor& tensor) {
-  if (tensor.shape().rank() != 4) return tensor.detached();
+  if (tensor.shape().rank() != 4) return tensor.on_host();
   const auto [K, R, S, C] = tensor.shape().extents<4>();
-  const Tensor result(shape_on_disk(tensor), tensor.type());
-  const View from = tensor, to = result;
+  const Tensor krsc = tensor.on_host(), result(shape_on_disk(tensor), tensor.type());
+  const View from = krsc, to = result;
   for (const auto [k, r, s, c] : grid(K, R, S, C)) to.set(from.at(k, r, s, c), k, c, r, s);
   return result;
 }
@@ -26,8 +26,10 @@ Tensor to_disk(const Tensor& tensor) {
 void from_disk(const ConstView& from, const Tensor& tensor) {
   if (tensor.shape().rank() != 4) return copy(from, tensor);
   const auto [K, R, S, C] = tensor.shape().extents<4>();
-  const View to = tensor;
+  const Tensor krsc(tensor.shape(), tensor.type());
+  const View to = krsc;
   for (const auto [k, r, s, c] : grid(K, R, S, C)) to.set(from.at(k, c, r, s), k, r, s, c);
+  copy(krsc, tensor);
 }
 
 std::vector<NamedTensor> weights_of(const Module& module) {

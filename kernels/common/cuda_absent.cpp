@@ -21,6 +21,7 @@ const Card& card() {
 void require_card() { absent(); }
 
 void* allocate(std::size_t) { absent(); }
+void* try_allocate(std::size_t) { absent(); }
 void release(void*) noexcept {}
 void* allocate_pinned(std::size_t) { absent(); }
 void release_pinned(void*) noexcept {}
@@ -36,7 +37,7 @@ void destroy_stream(Stream) noexcept {}
 void synchronise(Stream) { absent(); }
 bool is_capturing(Stream) { absent(); }
 
-Event::Event() { absent(); }
+Event::Event(bool) { absent(); }
 Event::~Event() = default;
 void Event::record(Stream) { absent(); }
 void Event::wait() const { absent(); }

@@ -107,18 +107,25 @@ void require_card() { require(card().is_usable, "[cuda] no card can be used: {};
 
 // ---- memory ----
 
-void* allocate(std::size_t bytes) {
+void* try_allocate(std::size_t bytes) {
   require_card();
   void* memory = nullptr;
   const cudaError_t status = cudaMalloc(&memory, bytes);
   if (status == cudaErrorMemoryAllocation) {
     cudaGetLastError();
-    const auto [free, total] = free_memory();
-    fail("[memory] the card has no {:.3f} GiB more: {:.3f} of {:.3f} GiB are free. Lower --batch-size or choose a smaller --model", gibibytes(bytes),
-         gibibytes(free), gibibytes(total));
+    return nullptr;
   }
   check(status, "cudaMalloc");
   return memory;
+}
+
+void* allocate(std::size_t bytes) {
+  void* memory = try_allocate(bytes);
+  if (memory) [[likely]]
+    return memory;
+  const auto [free, total] = free_memory();
+  fail("[memory] the card has no {:.3f} GiB more: {:.3f} of {:.3f} GiB are free. Lower --batch-size or choose a smaller --model", gibibytes(bytes),
+       gibibytes(free), gibibytes(total));
 }
 
 void release(void* memory) noexcept { cudaFree(memory); }
@@ -158,7 +165,10 @@ Stream create_stream() {
   return stream;
 }
 
-void destroy_stream(Stream stream) noexcept { cudaStreamDestroy(stream); }
+void destroy_stream(Stream stream) noexcept {
+  cudaStreamSynchronize(stream);
+  cudaStreamDestroy(stream);
+}
 
 void synchronise(Stream stream) {
   const cudaError_t status = cudaStreamSynchronize(stream);
@@ -178,7 +188,7 @@ bool is_capturing(Stream stream) {
 
 // ---- events ----
 
-Event::Event() { check(cudaEventCreate(&event_), "cudaEventCreate"); }
+Event::Event(bool is_timed) { check(cudaEventCreateWithFlags(&event_, is_timed ? cudaEventDefault : cudaEventDisableTiming), "cudaEventCreateWithFlags"); }
 Event::~Event() { cudaEventDestroy(event_); }
 void Event::record(Stream stream) { check(cudaEventRecord(event_, stream), "cudaEventRecord"); }
 void Event::wait() const { check(cudaEventSynchronize(event_), "cudaEventSynchronize"); }

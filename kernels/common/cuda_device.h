@@ -31,6 +31,8 @@ void require_card();
 
 // Memory of the card, aligned to 256 bytes, not initialised. Throws Error with what was asked, what is free and what to lower.
 void* allocate(std::size_t bytes);
+// The same, but null when the card is full.
+void* try_allocate(std::size_t bytes);
 // NOTE: waits until the card has done everything it was asked: never inside a warm step.
 void release(void* memory) noexcept;
 // Page-locked host memory, which the card copies from and to by itself.
@@ -48,6 +50,7 @@ void copy_on_device(void* to, const void* from, std::size_t bytes, Stream stream
 void fill_bytes(void* to, int byte, std::size_t bytes, Stream stream);
 
 Stream create_stream();
+// Waits for all work of the stream: another stream may get its name.
 void destroy_stream(Stream stream) noexcept;
 // Waits for all work of the stream. Throws Error when a kernel failed, with the names of those launched since the last wait.
 void synchronise(Stream stream);
@@ -56,7 +59,8 @@ bool is_capturing(Stream stream);
 // A mark in a stream that others can wait for.
 class Event {
  public:
-  Event();
+  // is_timed: for seconds_since; an event that is only waited for costs less without.
+  explicit Event(bool is_timed = true);
   ~Event();
   Event(const Event&) = delete;
   Event& operator=(const Event&) = delete;

@@ -152,10 +152,6 @@ TEST(Tensor, CopyRefusesAnotherShape) {
   expect_error([] { copy(Tensor::zeros({2, 3}), Tensor::zeros({3, 2})); }, "[tensor] copy of (2,3) into (3,2): the shapes must agree");
 }
 
-TEST(Tensor, CudaIsRefusedWithAWord) {
-  expect_error([] { Tensor({2}, DType::f32, Device::cuda); }, "this build has no CUDA; run with --device cpu");
-}
-
 TEST(Context, OnePerThreadAndDevice) {
   const Context& mine = context_of(Device::cpu);
   EXPECT_EQ(&mine, &context_of(Device::cpu));
