@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Sixteen bytes at a time: what a thread should load and store where a kernel streams. Arithmetic is in f32.
 #pragma once
+#include <initializer_list>
+
 #include "kernels/common/cuda.cuh"
 #include "kernels/common/view.h"
 
@@ -29,6 +31,14 @@ T* elements(const View& view) {
   return const_cast<T*>(elements<T>(static_cast<const ConstView&>(view)));
 }
 
+// Whether all of these begin at a multiple of 16 bytes; what was not given does.
+inline bool are_aligned(std::initializer_list<ConstView> views) {
+  for (const ConstView& view : views) {
+    if (reinterpret_cast<std::uintptr_t>(view.data()) % 16 != 0) return false;
+  }
+  return true;
+}
+
 // Elements of T in 16 bytes: 4 of f32, 8 of bf16.
 template <class T>
 inline constexpr int kPacked = 16 / static_cast<int>(sizeof(T));
@@ -48,12 +58,36 @@ struct alignas(count * sizeof(T)) Packed {
   T values[count];
 };
 
+template <int count, class T>
+__device__ __forceinline__ void unpack(const Packed<T, count>& packed, float (&values)[count]) {
+#pragma unroll
+  for (int i = 0; i < count; ++i) values[i] = to_float(packed.values[i]);
+}
+
+// One access of the whole value. NOTE: as C++, copying a struct may become an access a member; memcpy stays one, as on the card.
+template <class Value>
+__device__ __forceinline__ Value load_whole(const Value* from) {
+#if defined(__CUDACC__)
+  return *from;
+#else
+  Value value;
+  std::memcpy(&value, from, sizeof value);
+  return value;
+#endif
+}
+template <class Value>
+__device__ __forceinline__ void store_whole(Value* to, const Value& value) {
+#if defined(__CUDACC__)
+  *to = value;
+#else
+  std::memcpy(to, &value, sizeof value);
+#endif
+}
+
 // One load of count * sizeof(T) bytes; the address is a multiple of that.
 template <int count, class T>
 __device__ __forceinline__ void load_packed(const T* from, float (&values)[count]) {
-  const auto packed = *reinterpret_cast<const Packed<T, count>*>(from);
-#pragma unroll
-  for (int i = 0; i < count; ++i) values[i] = to_float(packed.values[i]);
+  unpack(load_whole(reinterpret_cast<const Packed<T, count>*>(from)), values);
 }
 
 // One store.
@@ -62,7 +96,7 @@ __device__ __forceinline__ void store_packed(T* to, const float (&values)[count]
   Packed<T, count> packed;
 #pragma unroll
   for (int i = 0; i < count; ++i) packed.values[i] = from_float<T>(values[i]);
-  *reinterpret_cast<Packed<T, count>*>(to) = packed;
+  store_whole(reinterpret_cast<Packed<T, count>*>(to), packed);
 }
 
 }  // namespace isda
