@@ -79,8 +79,8 @@ def main(arguments=None):
         row = "{architecture:8} {registers:>4} registers {spills:>5} spilled {stack:>5} stack {shared:>6} shared   {file}: {name}"
     wrong = []
     for kernel in kernels:
-        print(row.format(**kernel))
-        if kernel["spills"] or kernel["stack"] or kernel["registers"] is None:
+        print(row.format(**{**kernel, "registers": kernel["registers"] or "?"}))
+        if kernel["spills"] or kernel["stack"] or not kernel["registers"]:
             wrong.append(f"{kernel['file']}: {kernel['name']} for {kernel['architecture']}: {kernel['spills']} bytes spilled, {kernel['stack']} bytes of stack")
     print(f"kernel_resources: {len(kernels)} kernels, {len(wrong)} with spills or a stack", file=sys.stderr)
     for line in wrong:

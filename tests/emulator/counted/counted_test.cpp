@@ -71,7 +71,7 @@ TEST_F(Counted, WideAccessesGoByQuarters) {
 }
 
 TEST_F(Counted, DivergentSteps) {
-  float* y = card(32);
+  float* y = card(64);
   patterns::branch(context, y, 32);
   EXPECT_EQ(of("branch").divergent_steps, 0u);
   emulator::reset_counters();

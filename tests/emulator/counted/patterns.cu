@@ -26,10 +26,12 @@ __global__ void wide_kernel(float* y) {
 }
 
 __global__ void branch_kernel(float* y, int lanes) {
-  if (static_cast<int>(threadIdx.x) < lanes)
+  if (static_cast<int>(threadIdx.x) < lanes) {
     y[threadIdx.x] = 1;
-  else
+  } else {
     y[threadIdx.x] = 2;
+    y[threadIdx.x + 32] = 3;
+  }
 }
 
 }  // namespace
