@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // One function for each thing that kernels say to the hardware: it runs a small kernel on the cuda device and brings back what every thread saw.
 //
-// conformance_test.cpp holds the results against the formulas of the manuals. The same two files make a test of the emulated card (test_emulator)
+// conformance_*_test.cpp hold the results against the formulas of the manuals. The same files make a test of the emulated card (test_emulator)
 // and one of a real card (conformance_card).
 #pragma once
 #include <array>
