@@ -11,7 +11,8 @@
 //   (Ootomo, Yokota, Recovering Single Precision Accuracy from Tensor Cores, 2022; the small terms first)
 //
 // bytes  a once per 64 columns of c, b once per 64 rows, c once       FLOP  2 M N K, for f32 three times that on the tensor cores
-// Rows of a tile lie 80 or 144 bytes apart, an odd number of 16-byte groups: the eight rows that ldmatrix reads at once meet in no bank.
+// Within a row of a tile the 16-byte pieces change places by a pattern that differs from row to row (a swizzle): so neither the eight rows that
+// ldmatrix reads at once nor the pieces that cp.async writes meet in a bank, and no byte of shared memory is left empty.
 #pragma once
 #include "kernels/common/ptx.cuh"
 #include "kernels/common/simt.cuh"
@@ -34,14 +35,21 @@ constexpr int kTile = 64;      // rows and columns of c that a block makes
 constexpr int kWarpTile = 32;  // ... that a warp makes
 constexpr int kRowTiles = kWarpTile / 16, kColumnTiles = kWarpTile / 8;
 
-// One operand's tile in shared memory: `kRows` rows of `kColumns` elements, in the order they have in memory, with a gap behind each row.
+// One operand's tile in shared memory: `kRows` rows of `kColumns` elements, in the order they have in memory.
 template <class T, Along along>
 struct Tile {
   static constexpr int kDepth = 64 / static_cast<int>(sizeof(T));  // of K
   static constexpr int kRows = along == Along::k ? kTile : kDepth, kColumns = along == Along::k ? kDepth : kTile;
-  // NOTE: f32 along the other extent is read by single words: a gap of eight of them lets lane (group, thread) meet bank 8 thread + group.
-  static constexpr int kGap = (along == Along::other && sizeof(T) == 4 ? 32 : 16) / static_cast<int>(sizeof(T));
-  static constexpr int kStride = kColumns + kGap, kElements = kRows * kStride;
+  static constexpr int kElements = kRows * kColumns;
+
+  // Where an element lies. Pieces of 16 bytes are exchanged within the row:
+  //   rows of 64 bytes: two rows fill the banks, so pairs of rows differ;   of 128 bytes: every row differs;
+  //   of 256 bytes (f32, read by single words, lane = (group, thread) row `thread`, column `group`): by 32 bytes from row to row.
+  __device__ __forceinline__ static int offset(int row, int column) {
+    constexpr int kRowBytes = kColumns * static_cast<int>(sizeof(T));
+    const int pattern = kRowBytes == 64 ? row / 2 % 4 : kRowBytes == 128 ? row % 8 : row % 4 * 2;
+    return row * kColumns + (column / kPacked<T> ^ pattern) * kPacked<T> + column % kPacked<T>;
+  }
 };
 
 template <class T, Along a_along, Along b_along>
@@ -58,7 +66,7 @@ __device__ __forceinline__ void load_tile(T* tile, const T* matrix, std::int64_t
     const int r = chunk / kChunksInRow, c = chunk % kChunksInRow * kChunk;
     const bool is_inside = row + r < rows && column + c < columns;
     const T* from = is_inside ? matrix + (row + r) * stride + column + c : matrix;
-    T* to = tile + r * Shape::kStride + c;
+    T* to = tile + Shape::offset(r, c);
     if constexpr (kChunk * sizeof(T) >= 4)
       ptx::cp_async<kChunk* static_cast<int>(sizeof(T))>(to, from, is_inside);
     else
@@ -69,32 +77,34 @@ __device__ __forceinline__ void load_tile(T* tile, const T* matrix, std::int64_t
 // The fragment of a at rows m.., depth k.. of the tile: 16 x 16 of bf16, 16 x 8 of f32 (registers: kernels/emulator/ptx.cpp).
 template <class T, Along along>
 __device__ __forceinline__ void load_a(std::uint32_t (&a)[4], const T* tile, int m, int k) {
-  constexpr int kStride = Tile<T, along>::kStride, kHalf = 16 / static_cast<int>(sizeof(T));
+  using Shape = Tile<T, along>;
+  constexpr int kHalf = kPacked<T>;
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   if constexpr (along == Along::k) {
     // Matrices: rows 0-7 and 8-15 of the first half of the depth, then of the second.
-    ptx::ldmatrix_x4(a, tile + (m + lane % 16) * kStride + k + lane / 16 * kHalf);
+    ptx::ldmatrix_x4(a, tile + Shape::offset(m + lane % 16, k + lane / 16 * kHalf));
   } else if constexpr (sizeof(T) == 2) {
-    ptx::ldmatrix_x4_trans(a, tile + (k + lane % 8 + lane / 16 * 8) * kStride + m + lane / 8 % 2 * 8);
+    ptx::ldmatrix_x4_trans(a, tile + Shape::offset(k + lane % 8 + lane / 16 * 8, m + lane / 8 % 2 * 8));
   } else {
 #pragma unroll
-    for (int i = 0; i < 4; ++i) a[i] = __float_as_uint(tile[(k + lane % 4 + 4 * (i / 2)) * kStride + m + lane / 4 + 8 * (i % 2)]);
+    for (int i = 0; i < 4; ++i) a[i] = __float_as_uint(tile[Shape::offset(k + lane % 4 + 4 * (i / 2), m + lane / 4 + 8 * (i % 2))]);
   }
 }
 
 // The fragments of b at depth k.., columns n..n+15 of the tile: two of 16 x 8 of bf16, 8 x 8 of f32.
 template <class T, Along along>
 __device__ __forceinline__ void load_b(std::uint32_t (&b)[4], const T* tile, int n, int k) {
-  constexpr int kStride = Tile<T, along>::kStride, kHalf = 16 / static_cast<int>(sizeof(T));
+  using Shape = Tile<T, along>;
+  constexpr int kHalf = kPacked<T>;
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   if constexpr (along == Along::k) {
     // Matrices: both halves of the depth of columns 0-7, then of columns 8-15.
-    ptx::ldmatrix_x4(b, tile + (n + lane % 8 + lane / 16 * 8) * kStride + k + lane / 8 % 2 * kHalf);
+    ptx::ldmatrix_x4(b, tile + Shape::offset(n + lane % 8 + lane / 16 * 8, k + lane / 8 % 2 * kHalf));
   } else if constexpr (sizeof(T) == 2) {
-    ptx::ldmatrix_x4_trans(b, tile + (k + lane % 16) * kStride + n + lane / 16 * 8);
+    ptx::ldmatrix_x4_trans(b, tile + Shape::offset(k + lane % 16, n + lane / 16 * 8));
   } else {
 #pragma unroll
-    for (int i = 0; i < 4; ++i) b[i] = __float_as_uint(tile[(k + lane % 4 + 4 * (i % 2)) * kStride + n + lane / 4 + 8 * (i / 2)]);
+    for (int i = 0; i < 4; ++i) b[i] = __float_as_uint(tile[Shape::offset(k + lane % 4 + 4 * (i % 2), n + lane / 4 + 8 * (i / 2))]);
   }
 }
 
@@ -182,18 +192,25 @@ __global__ void __launch_bounds__(kThreads) kernel(const T* __restrict__ a, cons
                                         sums);
   }
 
-  // Each lane holds pairs of neighbours in rows lane/4 and lane/4 + 8 of each 16 x 8.
+  // Each lane holds pairs of neighbours in rows lane/4 and lane/4 + 8 of each 16 x 8, and stores them together where every pair is aligned.
+  const bool stores_pairs = sizes.N % 2 == 0;
 #pragma unroll
   for (int i = 0; i < kRowTiles; ++i) {
 #pragma unroll
     for (int j = 0; j < kColumnTiles; ++j) {
 #pragma unroll
-      for (int element = 0; element < 4; ++element) {
-        const int row = first_row + row_in_tile + 16 * i + lane / 4 + 8 * (element / 2);
-        const int column = first_column + column_in_tile + 8 * j + lane % 4 * 2 + element % 2;
-        if (row < sizes.M && column < sizes.N) {
-          const float sum = sums[i][j][element] + (bias ? bias[column] : 0.0f);
-          c[static_cast<std::int64_t>(row) * sizes.N + column] = from_float<Result>(sum);
+      for (int half = 0; half < 2; ++half) {
+        const int row = first_row + row_in_tile + 16 * i + lane / 4 + 8 * half;
+        const int column = first_column + column_in_tile + 8 * j + lane % 4 * 2;
+        if (row >= sizes.M || column >= sizes.N) continue;
+        Result* to = c + static_cast<std::int64_t>(row) * sizes.N + column;
+        const bool has_second = column + 1 < sizes.N;
+        const float pair[2] = {sums[i][j][2 * half] + (bias ? bias[column] : 0.0f), sums[i][j][2 * half + 1] + (bias && has_second ? bias[column + 1] : 0.0f)};
+        if (stores_pairs) {
+          store_packed(to, pair);
+        } else {
+          to[0] = from_float<Result>(pair[0]);
+          if (has_second) to[1] = from_float<Result>(pair[1]);
         }
       }
     }

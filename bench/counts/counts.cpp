@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a GPU engineer asks of a kernel before there is a GPU: bytes, sectors, bank conflicts, divergence, barriers, counted on the emulated card.
+//
+//   isda_counts [FILTER] [f32|bf16]     a row a kernel, for the largest test shape of every case whose name contains FILTER
+//
+//   read, written   KiB of global memory that threads ask for         declared   what the operation's cost() says it moves, in KiB
+//   sectors         32-byte sectors touched over the fewest possible  conflicts  passes over shared memory beyond one, a request
+//   divergent       share of a warp's steps (basic blocks) that only some of its running lanes take
+// NOTE: counted, not timed: what caches keep, and how loads overlap, only a card knows.
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "kernels/common/case.h"
+#include "kernels/emulator/emulator.h"
+
+namespace isda::kernels {
+namespace {
+
+double ratio(std::uint64_t part, std::uint64_t whole) { return whole ? static_cast<double>(part) / static_cast<double>(whole) : 0; }
+
+void print_counts(const Case& declared, DType type) {
+  // The variant with the most elements.
+  std::size_t largest = 0;
+  std::int64_t most = -1;
+  for (std::size_t i = 0; i < declared.variants.size(); ++i) {
+    Problem problem(DType::f32, 1);
+    declared.variants[i](problem);
+    std::int64_t elements = 0;
+    for (const auto& array : problem.arrays()) elements += array.view.size();
+    if (elements > most) {
+      most = elements;
+      largest = i;
+    }
+  }
+  Problem problem(type, 1, Device::cuda);
+  declared.variants[largest](problem);
+  if (!problem.runs_on_card()) return;
+  emulator::reset_counters();
+  problem.run(Context(Device::cuda));
+  double cost = 0;
+  for (const auto& launch : problem.launches()) cost += launch.cost.bytes;
+  std::uint64_t moved = 0;
+  const auto by_kernel = emulator::counters();
+  for (const auto& [name, counts] : by_kernel) moved += counts.global_read_bytes + counts.global_written_bytes;
+  fmt::print("{} {}: {}\n  {:.1f} KiB moved, {:.1f} declared\n", declared.name, name_of(type), problem.label(), static_cast<double>(moved) / 1024, cost / 1024);
+  for (const auto& [name, counts] : by_kernel) {
+    const std::uint64_t bytes = counts.global_read_bytes + counts.global_written_bytes;
+    fmt::print("  {:<32} {:>4} {:>7} {:>9.1f} {:>9.1f} {:>8.2f} {:>10.2f} {:>9.1f}% {:>9} {:>9} {:>9}\n", name, counts.launches, counts.blocks,
+               static_cast<double>(counts.global_read_bytes) / 1024, static_cast<double>(counts.global_written_bytes) / 1024,
+               ratio(32 * counts.global_sectors, bytes),
+               ratio(counts.shared_conflicts + counts.ldmatrix_conflicts, counts.shared_requests + counts.ldmatrix_reads),
+               100 * ratio(counts.divergent_steps, counts.steps), counts.barriers, counts.warp_collectives, counts.tensor_products);
+  }
+}
+
+}  // namespace
+}  // namespace isda::kernels
+
+int main(int argc, char** argv) {
+  using namespace isda;
+  const char* filter = argc > 1 ? argv[1] : "";
+  const bool is_bf16 = argc > 2 && std::strcmp(argv[2], "bf16") == 0;
+  fmt::print("  {:<32} {:>4} {:>7} {:>9} {:>9} {:>8} {:>10} {:>10} {:>9} {:>9} {:>9}\n", "kernel", "runs", "blocks", "read", "written", "sectors", "conflicts",
+             "divergent", "barriers", "warp ops", "mma");
+  try {
+    for (const auto& declared : kernels::all_cases()) {
+      if (declared.name.find(filter) != std::string::npos) kernels::print_counts(declared, is_bf16 ? DType::bf16 : DType::f32);
+    }
+  } catch (const Error& error) {
+    fmt::print(stderr, "isda_counts: {}\n", error.what());
+    return 1;
+  }
+}
