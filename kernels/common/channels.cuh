@@ -16,15 +16,15 @@
 namespace isda {
 
 struct ChannelGrid {
-  static constexpr int kThreads = 256;
+  static constexpr unsigned kThreads = 256;
   // Three blocks for each of the 132 multiprocessors of an H200: all of them run at once.
   static constexpr std::int64_t kMostBlocks = 396;
 
   std::int64_t rows = 0;      // of an image
   std::int64_t channels = 0;  // C
-  int columns = 0;            // threads side by side in a row
-  int lines = 0;              // rows that a block touches at once
-  int half_lines = 0;         // the power of two from which `lines` are halved: merge_lines
+  unsigned columns = 0;       // threads side by side in a row
+  unsigned lines = 0;         // rows that a block touches at once
+  unsigned half_lines = 0;    // the power of two from which `lines` are halved: merge_lines
   unsigned channel_slices = 0, row_slices = 0;
   std::int64_t rows_per_slice = 0;
   unsigned blocks = 0;  // images * row_slices; by channel_slices
@@ -38,7 +38,7 @@ struct ChannelGrid {
 
 // most_columns: fewer make more blocks where rows are not sliced. batch: rows that a thread takes at a time.
 struct ChannelGridLimits {
-  int most_columns = ChannelGrid::kThreads;
+  unsigned most_columns = ChannelGrid::kThreads;
   std::int64_t most_blocks = ChannelGrid::kMostBlocks;
 };
 
@@ -46,9 +46,9 @@ inline ChannelGrid channel_grid(std::int64_t images, std::int64_t rows, std::int
   ChannelGrid grid{.rows = rows, .channels = channels};
   const std::int64_t packets = channels / width;
   grid.channel_slices = blocks_for(packets, limits.most_columns);
-  grid.columns = static_cast<int>(blocks_for(packets, grid.channel_slices));
+  grid.columns = blocks_for(packets, grid.channel_slices);
   grid.lines = ChannelGrid::kThreads / grid.columns;
-  grid.half_lines = static_cast<int>(std::bit_ceil(static_cast<unsigned>(grid.lines)) / 2);
+  grid.half_lines = std::bit_ceil(grid.lines) / 2;
   const std::int64_t most_row_slices = std::max<std::int64_t>(limits.most_blocks / (images * grid.channel_slices), 1);
   const std::int64_t row_slices = std::clamp<std::int64_t>(blocks_for(rows, grid.lines * batch), 1, most_row_slices);
   grid.rows_per_slice = blocks_for(rows, row_slices);
@@ -81,11 +81,10 @@ struct ChannelPlace {
 
 template <int width>
 __device__ __forceinline__ ChannelPlace channel_place(const ChannelGrid& grid) {
-  const int thread = static_cast<int>(threadIdx.x);
   ChannelPlace place;
-  place.line = thread / grid.columns;
-  place.channel = (static_cast<int>(blockIdx.y) * grid.columns + thread % grid.columns) * width;
-  place.is_used = place.line < grid.lines && place.channel < grid.channels;
+  place.line = static_cast<int>(threadIdx.x / grid.columns);
+  place.channel = static_cast<int>((blockIdx.y * grid.columns + threadIdx.x % grid.columns) * width);
+  place.is_used = threadIdx.x < grid.lines * grid.columns && place.channel < grid.channels;
   place.image = blockIdx.x / grid.row_slices;
   place.slice = blockIdx.x % grid.row_slices;
   place.begin = place.slice * grid.rows_per_slice;
@@ -93,26 +92,30 @@ __device__ __forceinline__ ChannelPlace channel_place(const ChannelGrid& grid) {
   return place;
 }
 
-// Calls body(offset, count) for the rows of this thread, `batch` at a time: `count` of them are there, the first at element `offset`, the others
-// row_step(grid) elements apart.
-template <int batch, class Body>
-__device__ __forceinline__ void for_row_batches(const ChannelGrid& grid, const ChannelPlace& place, Body&& body) {
-  for (std::int64_t row = place.begin + place.line; row < place.end; row += batch * grid.lines) {
-    int count = 0;
-#pragma unroll
-    for (int i = 0; i < batch; ++i) count += row + i * grid.lines < place.end ? 1 : 0;
-    body((place.image * grid.rows + row) * grid.channels + place.channel, count);
-  }
-}
-
+// Elements from one row of a thread to its next.
 __device__ __forceinline__ std::int64_t row_step(const ChannelGrid& grid) { return grid.lines * grid.channels; }
 
+// Calls body(offset, count) for the rows of this thread, `batch` at a time: `count` of them are there, the first at element `offset`, the others
+// row_step(grid) elements apart. NOTE: `count` is a constant in all calls but the last, so that whole batches are compiled without conditions.
+template <int batch, class Body>
+__device__ __forceinline__ void for_row_batches(const ChannelGrid& grid, const ChannelPlace& place, Body&& body) {
+  const int lines = static_cast<int>(grid.lines);
+  const std::int64_t step = row_step(grid);
+  std::int64_t offset = (place.image * grid.rows + place.begin + place.line) * grid.channels + place.channel;
+  int left = static_cast<int>(place.end - place.begin) - place.line;
+  for (; left > (batch - 1) * lines; left -= batch * lines) {
+    body(offset, std::integral_constant<int, batch>());
+    offset += batch * step;
+  }
+  if (left > 0) body(offset, (left + lines - 1) / lines);
+}
+
 // The packets of a batch of rows. NOTE: unpacked later, so that all loads are under way before the first is waited for.
-template <int batch, int width, class T>
-__device__ __forceinline__ void load_rows(const T* from, std::int64_t step, int count, Packed<T, width> (&rows)[batch]) {
+template <int batch, int width, class T, class Count>
+__device__ __forceinline__ void load_rows(const T* from, std::int64_t step, Count count, Packed<T, width> (&rows)[batch]) {
 #pragma unroll
   for (int i = 0; i < batch; ++i) {
-    if (i < count) rows[i] = *reinterpret_cast<const Packed<T, width>*>(from + i * step);
+    if (i < count) rows[i] = load_whole(reinterpret_cast<const Packed<T, width>*>(from + i * step));
   }
 }
 
@@ -122,9 +125,10 @@ __device__ __forceinline__ void load_channels(const float* from, float (&values)
   constexpr int step = width < 4 ? width : 4;
 #pragma unroll
   for (int first = 0; first < width; first += step) {
-    const auto packed = *reinterpret_cast<const Packed<float, step>*>(from + first);
+    float part[step];
+    load_packed(from + first, part);
 #pragma unroll
-    for (int i = 0; i < step; ++i) values[first + i] = packed.values[i];
+    for (int i = 0; i < step; ++i) values[first + i] = part[i];
   }
 }
 template <int width>
@@ -132,10 +136,10 @@ __device__ __forceinline__ void store_channels(float* to, const float (&values)[
   constexpr int step = width < 4 ? width : 4;
 #pragma unroll
   for (int first = 0; first < width; first += step) {
-    Packed<float, step> packed;
+    float part[step];
 #pragma unroll
-    for (int i = 0; i < step; ++i) packed.values[i] = values[first + i];
-    *reinterpret_cast<Packed<float, step>*>(to + first) = packed;
+    for (int i = 0; i < step; ++i) part[i] = values[first + i];
+    store_packed(to + first, part);
   }
 }
 
@@ -146,8 +150,8 @@ __device__ __forceinline__ Found merge_lines(Found found, Found* shared, const C
   static_assert(sizeof(Found) / 4 % 2 == 1);
   shared[threadIdx.x] = found;
   __syncthreads();
-  for (int distance = grid.half_lines; distance > 0; distance /= 2) {
-    if (place.line < distance && place.line + distance < grid.lines) {
+  for (int distance = static_cast<int>(grid.half_lines); distance > 0; distance /= 2) {
+    if (place.line < distance && place.line + distance < static_cast<int>(grid.lines)) {
       found = merge(found, shared[threadIdx.x + distance * grid.columns]);
       shared[threadIdx.x] = found;
     }

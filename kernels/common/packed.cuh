@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Sixteen bytes at a time: what a thread should load and store where a kernel streams. Arithmetic is in f32.
 #pragma once
+#include <cstring>
 #include <initializer_list>
 
 #include "kernels/common/cuda.cuh"
@@ -53,15 +54,33 @@ __device__ __forceinline__ T from_float(float value) {
     return __float2bfloat16_rn(value);
 }
 
+// `count` elements as they lie in memory. NOTE: as words, since the compiler keeps every member in a register of its own, a single bf16 too.
 template <class T, int count = kPacked<T>>
 struct alignas(count * sizeof(T)) Packed {
-  T values[count];
+  using Word = std::conditional_t<count * sizeof(T) == 2, std::uint16_t, std::uint32_t>;
+  Word words[count * sizeof(T) / sizeof(Word)];
 };
 
 template <int count, class T>
 __device__ __forceinline__ void unpack(const Packed<T, count>& packed, float (&values)[count]) {
 #pragma unroll
-  for (int i = 0; i < count; ++i) values[i] = to_float(packed.values[i]);
+  for (int i = 0; i < count; ++i) {
+    if constexpr (sizeof(T) == 4)
+      values[i] = __uint_as_float(packed.words[i]);
+    else
+      // NOTE: a bf16 is the upper half of an f32.
+      values[i] = __uint_as_float(i % 2 == 0 ? std::uint32_t{packed.words[i / 2]} << 16 : packed.words[i / 2] & 0xffff0000u);
+  }
+}
+
+template <class T, int count>
+__device__ __forceinline__ Packed<T, count> pack(const float (&values)[count]) {
+  T elements[count];
+#pragma unroll
+  for (int i = 0; i < count; ++i) elements[i] = from_float<T>(values[i]);
+  Packed<T, count> packed;
+  std::memcpy(&packed, elements, sizeof packed);
+  return packed;
 }
 
 // One access of the whole value. NOTE: as C++, copying a struct may become an access a member; memcpy stays one, as on the card.
@@ -93,10 +112,7 @@ __device__ __forceinline__ void load_packed(const T* from, float (&values)[count
 // One store.
 template <int count, class T>
 __device__ __forceinline__ void store_packed(T* to, const float (&values)[count]) {
-  Packed<T, count> packed;
-#pragma unroll
-  for (int i = 0; i < count; ++i) packed.values[i] = from_float<T>(values[i]);
-  store_whole(reinterpret_cast<Packed<T, count>*>(to), packed);
+  store_whole(reinterpret_cast<Packed<T, count>*>(to), pack<T>(values));
 }
 
 }  // namespace isda

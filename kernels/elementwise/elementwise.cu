@@ -56,13 +56,15 @@ __global__ void __launch_bounds__(stream::kThreads) map_kernel(Operation operati
 #pragma unroll
     for (int packet = 0; packet < stream::kPackets; ++packet) {
       float values[kPacked<T>];
+      unpack(packets_a[packet], values);
+      if constexpr (is_binary) {
+        float others[kPacked<T>];
+        unpack(packets_b[packet], others);
 #pragma unroll
-      for (int i = 0; i < kPacked<T>; ++i) {
-        const float value = to_float(packets_a[packet].values[i]);
-        if constexpr (is_binary)
-          values[i] = operation(value, to_float(packets_b[packet].values[i]));
-        else
-          values[i] = operation(value);
+        for (int i = 0; i < kPacked<T>; ++i) values[i] = operation(values[i], others[i]);
+      } else {
+#pragma unroll
+        for (int i = 0; i < kPacked<T>; ++i) values[i] = operation(values[i]);
       }
       stream::store<by_packets>(y, values, stream::first_element<T>(packet), count);
     }

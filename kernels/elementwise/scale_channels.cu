@@ -21,7 +21,7 @@ __global__ void __launch_bounds__(ChannelGrid::kThreads) scale_channels_kernel(C
   float factor[width];
   load_packed(scale + place.image * grid.channels + place.channel, factor);
   const std::int64_t step = row_step(grid);
-  for_row_batches<batch>(grid, place, [&](std::int64_t offset, int count) {
+  for_row_batches<batch>(grid, place, [&](std::int64_t offset, auto count) {
     Packed<T, width> rows[batch] = {};
     load_rows(x + offset, step, count, rows);
 #pragma unroll
@@ -57,7 +57,7 @@ __global__ void __launch_bounds__(ChannelGrid::kThreads)
     float factor[width];
     load_packed(scale + image_channel, factor);
     const std::int64_t step = row_step(grid);
-    for_row_batches<batch>(grid, place, [&](std::int64_t offset, int count) {
+    for_row_batches<batch>(grid, place, [&](std::int64_t offset, auto count) {
       Packed<T, width> rows_dy[batch] = {}, rows_x[batch] = {};
       load_rows(dy + offset, step, count, rows_dy);
       load_rows(x + offset, step, count, rows_x);
@@ -108,7 +108,7 @@ void run(Cuda, const Context& context, const ScaleChannelsBackward& op) {
   const auto [N, H, W, C] = op.x.extents<4>();
   dispatch_cuda(op.name, op.x.type(), [&, N = N, pixels = H * W, C = C]<class T>() {
     dispatch_width<T>(C, are_aligned({op.dy, op.x, op.scale, op.dx, op.dscale}), [&]<int width>() {
-      const ChannelGridLimits limits{.most_columns = 128 / (width * static_cast<int>(sizeof(T))), .most_blocks = 1};
+      const ChannelGridLimits limits{.most_columns = 128 / (width * sizeof(T)), .most_blocks = 1};
       const ChannelGrid grid = channel_grid(N, pixels, C, width, kRowBatch<T, width>, limits);
       launch(context, {.name = op.name, .grid = grid.extents(), .block = ChannelGrid::kThreads}, scale_channels_backward_kernel<width, T>, grid,
              elements<T>(op.dy), elements<T>(op.x), elements<T>(op.scale), elements<T>(op.dx), elements<T>(op.dscale));

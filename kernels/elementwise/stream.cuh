@@ -35,12 +35,12 @@ __device__ __forceinline__ void visit_tile(std::int64_t count, bool is_aligned, 
 template <bool by_packets, class T>
 __device__ __forceinline__ Packed<T> load(const T* from, std::int64_t first, std::int64_t count) {
   if constexpr (by_packets) {
-    return *reinterpret_cast<const Packed<T>*>(from + first);
+    return load_whole(reinterpret_cast<const Packed<T>*>(from + first));
   } else {
-    Packed<T> packed;
+    float values[kPacked<T>];
 #pragma unroll
-    for (int i = 0; i < kPacked<T>; ++i) packed.values[i] = first + i < count ? from[first + i] : from_float<T>(0);
-    return packed;
+    for (int i = 0; i < kPacked<T>; ++i) values[i] = first + i < count ? to_float(from[first + i]) : 0.0f;
+    return pack<T>(values);
   }
 }
 
