@@ -73,7 +73,7 @@ template <class... Parameters>
 cudaError_t enqueue(const LaunchShape& shape, cudaStream_t stream, void (*kernel)(Parameters...), std::tuple<std::remove_cv_t<Parameters>...> arguments) {
   using Bound = emulator::BoundKernel<Parameters...>;
   auto* bound = new Bound{kernel, std::move(arguments)};
-  const emulator::Launch launch{shape.name, shape.grid, shape.block, shape.shared_bytes, &Bound::invoke, bound};
+  const emulator::Launch launch{shape.name, shape.grid, shape.block, shape.shared_bytes, &Bound::invoke, &Bound::pointers, bound};
   return emulator::enqueue(
       launch, bound, [](void* kept) { delete static_cast<Bound*>(kept); }, stream);
 }

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "kernels/emulator/accesses.h"
+#include "kernels/emulator/machine.h"
 
 namespace isda::emulator {
 
@@ -238,6 +239,7 @@ void async_copy(void* to, const void* from, unsigned bytes, unsigned source_byte
     sanitizer::report_forbidden(from, source_bytes);
     fail("the source of cp.async is out of bounds", where);
   }
+  if (source_bytes && !is_device_memory(from, source_bytes)) fail("the source of cp.async lies outside every allocation of the card", where);
   yield();
   sanitizer::touch_for_read(from, source_bytes);
   sanitizer::touch_for_write(to, bytes);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The emulated card itself: its properties, its errors, the launch of a kernel, the options and the counters.
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
@@ -16,6 +17,15 @@ namespace {
 cudaError_t last = cudaSuccess, sticky = cudaSuccess;
 std::string report;
 std::map<std::string, Counters> counters_by_name;
+
+// Prints the table when the program ends, where the environment asks for it.
+// NOTE: declared behind the counters, so that it is destroyed before them.
+struct PrintAtExit {
+  ~PrintAtExit() {
+    const char* asked = std::getenv("ISDA_EMULATOR_COUNTS");
+    if (asked && *asked) std::fputs(counters_table().c_str(), stderr);
+  }
+} print_at_exit;
 
 Options options_from_environment() {
   Options result;
@@ -51,6 +61,25 @@ Counters& Counters::operator+=(const Counters& other) {
 
 std::map<std::string, Counters> counters() { return counters_by_name; }
 void reset_counters() { counters_by_name.clear(); }
+
+std::string counters_table() {
+  const auto ratio = [](std::uint64_t part, std::uint64_t whole) { return whole ? static_cast<double>(part) / static_cast<double>(whole) : 0.0; };
+  char row[256];
+  std::snprintf(row, sizeof row, "  %-32s %5s %7s %9s %9s %8s %10s %10s %9s %9s %9s\n", "kernel", "runs", "blocks", "read", "written", "sectors", "conflicts",
+                "divergent", "barriers", "warp ops", "mma");
+  std::string table = row;
+  for (const auto& [name, counts] : counters_by_name) {
+    std::snprintf(row, sizeof row, "  %-32s %5llu %7llu %9.1f %9.1f %8.2f %10.2f %9.1f%% %9llu %9llu %9llu\n", name.c_str(),
+                  static_cast<unsigned long long>(counts.launches), static_cast<unsigned long long>(counts.blocks),
+                  static_cast<double>(counts.global_read_bytes) / 1024, static_cast<double>(counts.global_written_bytes) / 1024,
+                  ratio(32 * counts.global_sectors, counts.global_read_bytes + counts.global_written_bytes),
+                  ratio(counts.shared_conflicts + counts.ldmatrix_conflicts, counts.shared_requests + counts.ldmatrix_reads),
+                  100 * ratio(counts.divergent_steps, counts.steps), static_cast<unsigned long long>(counts.barriers),
+                  static_cast<unsigned long long>(counts.warp_collectives), static_cast<unsigned long long>(counts.tensor_products));
+    table += row;
+  }
+  return table;
+}
 
 bool counts_accesses() {
 #if defined(ISDA_EMULATOR_COUNTED)
@@ -96,6 +125,25 @@ const char* why_refused(const Launch& launch) {
   return nullptr;
 }
 
+// What the kernel could not follow without an illegal address, known before it runs; empty when all is well.
+// NOTE: null is an optional argument, and the end of an allocation an empty array. Pointers inside of structures are not seen.
+std::string wrong_pointer(const Launch& launch) {
+  const std::vector<const void*> pointers = launch.pointers(launch.arguments);
+  for (std::size_t i = 0; i < pointers.size(); ++i) {
+    if (!pointers[i] || is_device_memory(pointers[i], 0) || is_pinned_memory(pointers[i])) continue;
+    return "argument " + std::to_string(i + 1) + " is a pointer to memory that is not the card's: the host's, or freed";
+  }
+  return {};
+}
+
+// Runs the kernel; the story of what went wrong, or nothing.
+std::string run(const Launch& launch) {
+  if (std::string wrong = wrong_pointer(launch); !wrong.empty()) return wrong;
+  const OnTheCard on_the_card;
+  const std::string story = run_grid(launch, counters_by_name[launch.name]);
+  return story.empty() ? written_outside_allocations() : story;
+}
+
 }  // namespace
 
 cudaError_t enqueue(const Launch& launch, void* bound, void (*destroy)(void*), cudaStream_t stream) {
@@ -105,8 +153,7 @@ cudaError_t enqueue(const Launch& launch, void* bound, void (*destroy)(void*), c
   if (const char* reason = why_refused(launch)) return failed(cudaErrorInvalidConfiguration, std::string(launch.name) + ": " + reason);
   return submit(stream, [launch, kept] {
     if (sticky != cudaSuccess) return;
-    const OnTheCard on_the_card;
-    const std::string story = run_grid(launch, counters_by_name[launch.name]);
+    const std::string story = run(launch);
     if (!story.empty()) set_sticky_error(cudaErrorLaunchFailure, std::string(launch.name) + ": " + story);
   });
 }

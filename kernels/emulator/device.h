@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <tuple>
 #include <type_traits>
+#include <utility>
+#include <vector>
 
 #include "kernels/emulator/location.h"
 
@@ -60,6 +62,7 @@ struct Launch {
   dim3 grid, block;
   std::size_t shared_bytes;
   void (*invoke)(const void* arguments);
+  std::vector<const void*> (*pointers)(const void* arguments);  // the arguments by position; null where one is no pointer to data
   const void* arguments;
 };
 
@@ -71,7 +74,18 @@ struct BoundKernel {
 
   static void invoke(const void* self) {
     const auto& bound = *static_cast<const BoundKernel*>(self);
-    std::apply(bound.kernel, bound.arguments);
+    // NOTE: not std::apply, whose five frames would stand in every report.
+    [&]<std::size_t... i>(std::index_sequence<i...>) { bound.kernel(std::get<i>(bound.arguments)...); }
+    (std::index_sequence_for<Parameters...>());
+  }
+  static std::vector<const void*> pointers(const void* self) {
+    const auto pointer = []<class T>(const T& argument) -> const void* {
+      if constexpr (std::is_pointer_v<T> && !std::is_function_v<std::remove_pointer_t<T>>)
+        return argument;
+      else
+        return nullptr;
+    };
+    return std::apply([&](const auto&... each) { return std::vector<const void*>{pointer(each)...}; }, static_cast<const BoundKernel*>(self)->arguments);
   }
 };
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Memory of the emulated card: every allocation is known, starts as poison, and may not be touched by host code; every copy is checked.
 #include <algorithm>
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <vector>
@@ -56,18 +57,60 @@ Allocations& pinned() {
 
 int depth_on_the_card = 0;
 
-// NOTE: exactly `bytes` of them: rounding up would hide a read past the end from AddressSanitizer.
+// Poison before and behind every allocation: what is read there is NaN, what is written there is found after the kernel. AddressSanitizer has
+// its own, and with it an allocation has exactly the bytes asked for: rounding up would hide a read past the end.
+#if defined(ISDA_EMULATOR_ADDRESS)
+constexpr std::size_t kGuard = 0;
+#else
+constexpr std::size_t kGuard = 512;
+#endif
+constexpr std::byte kPoison{0xff};
+
 void* take(std::size_t bytes) {
   void* memory = nullptr;
-  if (posix_memalign(&memory, 256, std::max<std::size_t>(bytes, 1)) != 0) return nullptr;
-  std::memset(memory, 0xff, bytes);
-  return memory;
+  if (posix_memalign(&memory, 256, std::max<std::size_t>(bytes, 1) + 2 * kGuard) != 0) return nullptr;
+  std::memset(memory, 0xff, bytes + 2 * kGuard);
+  auto* begin = static_cast<std::byte*>(memory) + kGuard;
+  sanitizer::mark_uninitialised(begin - kGuard, kGuard);
+  sanitizer::mark_uninitialised(begin + bytes, kGuard);
+  return begin;
+}
+
+void give_back(void* memory, std::size_t bytes) {
+  sanitizer::permit(memory, bytes);
+  std::free(static_cast<std::byte*>(memory) - kGuard);
+}
+
+// The first byte of a guard that is not poison any more, which it is made again; null when all are.
+const std::byte* damaged(std::byte* guard) {
+  // NOTE: whole words first, since all guards are looked at after every kernel.
+  std::uint64_t words[kGuard / 8 + 1], common = ~std::uint64_t{0};
+  std::memcpy(words, guard, kGuard);
+  for (std::size_t i = 0; i < kGuard / 8; ++i) common &= words[i];
+  if (common == ~std::uint64_t{0}) return nullptr;
+  for (std::byte* byte = guard; byte < guard + kGuard; ++byte) {
+    if (*byte == kPoison) continue;
+    std::fill(byte, guard + kGuard, kPoison);
+    return byte;
+  }
+  return nullptr;
 }
 
 }  // namespace
 
 bool is_device_memory(const void* pointer, std::size_t bytes) { return on_card().hold(pointer, bytes); }
 bool is_pinned_memory(const void* pointer) { return pinned().hold(pointer, 1); }
+
+std::string written_outside_allocations() {
+  std::string story;
+  for (const auto& [begin, bytes] : on_card().all()) {
+    const std::byte *before = damaged(begin - kGuard), *behind = damaged(begin + bytes);
+    if (!before && !behind) continue;
+    story = "the kernel wrote at byte " + std::to_string((before ? before : behind) - begin) + " of an allocation of " + std::to_string(bytes) +
+            " bytes; a build with AddressSanitizer names the line";
+  }
+  return story;
+}
 
 OnTheCard::OnTheCard() {
   if (depth_on_the_card++ == 0) {
@@ -162,8 +205,7 @@ cudaError_t cudaFree(void* pointer) {
   drain_all_streams();
   std::size_t bytes = 0;
   if (!on_card().remove(pointer, bytes)) return failed(cudaErrorInvalidValue, "cudaFree: the pointer was not allocated on the card, or freed before");
-  sanitizer::permit(pointer, bytes);
-  std::free(pointer);
+  give_back(pointer, bytes);
   return cudaSuccess;
 }
 
@@ -182,8 +224,7 @@ cudaError_t cudaFreeHost(void* pointer) {
   drain_all_streams();
   std::size_t bytes = 0;
   if (!pinned().remove(pointer, bytes)) return failed(cudaErrorInvalidValue, "cudaFreeHost: the pointer is not page-locked memory");
-  sanitizer::permit(pointer, bytes);
-  std::free(pointer);
+  give_back(pointer, bytes);
   return cudaSuccess;
 }
 

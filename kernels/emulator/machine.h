@@ -28,6 +28,9 @@ cudaError_t sticky_error();
 // The allocation that holds [pointer, pointer + bytes) on the card or, is_pinned, in page-locked host memory.
 bool is_device_memory(const void* pointer, std::size_t bytes = 1);
 bool is_pinned_memory(const void* pointer);
+// Where something was written just before or behind an allocation of the card since the last call, in words; empty when nowhere.
+// NOTE: for builds without AddressSanitizer, which names the line at once.
+std::string written_outside_allocations();
 // While a kernel or a copy runs on the card its memory may be touched; at all other times AddressSanitizer reports it.
 class OnTheCard {
  public:

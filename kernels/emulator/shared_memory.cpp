@@ -55,9 +55,14 @@ void SharedMemory::reset(std::size_t dynamic_bytes) {
   pieces_.clear();
 }
 
+namespace {
+// NOTE: `where` of the running thread is the declaration that asked.
+[[noreturn]] void refuse(const std::string& message) { fail(message.c_str(), current->where); }
+}  // namespace
+
 std::byte* SharedMemory::add(int variable, std::size_t bytes, std::size_t alignment) {
   std::byte* begin = aligned(end_, std::max<std::size_t>(alignment, 16));
-  if (begin + bytes + kGap > begin_ + kArena) abort_launch("the arrays of shared memory are too many for the emulator's arena");
+  if (begin + bytes + kGap > begin_ + kArena) refuse("the arrays of shared memory are too many for the emulator's arena");
   end_ = aligned(begin + bytes + kGap, 16);
   sanitizer::permit(begin, bytes);
   sanitizer::mark_uninitialised(begin, bytes);
@@ -71,8 +76,8 @@ void* SharedMemory::variable(int variable, std::size_t bytes, std::size_t alignm
   }
   declared_ += bytes;
   if (declared_ > kDeclaredLimit) {
-    abort_launch("the kernel declares " + std::to_string(declared_) + " bytes of shared memory, at most " + std::to_string(kDeclaredLimit) +
-                 " are possible; take dynamic shared memory");
+    refuse("the kernel declares " + std::to_string(declared_) + " bytes of shared memory, at most " + std::to_string(kDeclaredLimit) +
+           " are possible; take dynamic shared memory");
   }
   return add(variable, bytes, alignment);
 }
@@ -86,12 +91,12 @@ void* SharedMemory::dynamic() {
 
 void* SharedMemory::carve(std::size_t piece, std::size_t bytes, std::size_t alignment) {
   if (piece < pieces_.size()) {
-    if (pieces_[piece].bytes != bytes) abort_launch("threads carve dynamic shared memory into different pieces");
+    if (pieces_[piece].bytes != bytes) refuse("threads carve dynamic shared memory into different pieces");
     return pieces_[piece].begin;
   }
   carved_ = (carved_ + alignment - 1) / alignment * alignment + bytes;
   if (carved_ > dynamic_bytes_) {
-    abort_launch("the kernel carves " + std::to_string(carved_) + " bytes of dynamic shared memory, the launch asked for " + std::to_string(dynamic_bytes_));
+    refuse("the kernel carves " + std::to_string(carved_) + " bytes of dynamic shared memory, the launch asked for " + std::to_string(dynamic_bytes_));
   }
   std::byte* begin = add(kPiece, bytes, alignment);
   pieces_.push_back({kPiece, begin, bytes});

@@ -60,12 +60,19 @@ namespace {
 struct Streams {
   CUstream_st default_stream;
   std::vector<CUstream_st*> all{&default_stream};
-  Dice dice{12345};
 };
 
 Streams& streams() {
   static auto* made = new Streams;
   return *made;
+}
+
+// NOTE: begun anew by every new seed, so that a seed repeats what happened.
+Dice& dice() {
+  static std::uint64_t seed = options().seed;
+  static Dice made(seed);
+  if (seed != options().seed) made = Dice(seed = options().seed);
+  return made;
 }
 
 CUstream_st& at(cudaStream_t stream) {
@@ -76,8 +83,8 @@ bool is_empty(const CUstream_st* stream) { return stream->tasks.empty(); }
 
 // Runs one task of a stream that may run, chosen by the dice; false when none may.
 bool run_one() {
-  auto& [default_stream, all, dice] = streams();
-  const auto first = static_cast<std::size_t>(dice.below(static_cast<unsigned>(all.size())));
+  const auto& all = streams().all;
+  const auto first = static_cast<std::size_t>(dice().below(static_cast<unsigned>(all.size())));
   for (std::size_t i = 0; i < all.size(); ++i) {
     CUstream_st& stream = *all[(first + i) % all.size()];
     if (stream.tasks.empty() || (stream.tasks.front().may_run && !stream.tasks.front().may_run())) continue;
@@ -112,7 +119,7 @@ cudaError_t push(cudaStream_t handle, Task task) {
 void replay(const std::vector<CUgraph_st::Node>& nodes) {
   std::vector<bool> is_done(nodes.size());
   for (std::size_t count = 0; count < nodes.size(); ++count) {
-    const std::size_t first = options().deferred_streams ? streams().dice.below(static_cast<unsigned>(nodes.size())) : 0;
+    const std::size_t first = options().deferred_streams ? dice().below(static_cast<unsigned>(nodes.size())) : 0;
     for (std::size_t i = 0; i < nodes.size(); ++i) {
       const std::size_t candidate = (first + i) % nodes.size();
       const auto& after = nodes[candidate].after;
