@@ -29,7 +29,9 @@ const Declare training{CaseOf<Sizes>{
                {{3, 8, 8, 16}, false, false},
                {{2, 8, 8, 64}, true, true},
                {{3, 11, 13, 33}, true, true},
+               {{2, 9, 9, 20}, true, true},
                {{600, 4, 4, 16}, true},
+               {{13, 150}, true},
                {{9, 3000}, true, true}},
     .bench_shapes = {{{128, 32, 32, 16}, true},
                      {{128, 32, 32, 16}, true, true},
@@ -93,7 +95,7 @@ const Declare training{CaseOf<Sizes>{
 // A mean of ten thousand deviations: a variance taken as E[x^2] - E[x]^2 has no correct digit here.
 const Declare large_mean{CaseOf<Sizes>{
     .name = "batch_norm_large_mean",
-    .shapes = {{{2, 3}}, {{64, 5}}, {{3, 31, 31, 16}}, {{40, 16, 16, 17}}},
+    .shapes = {{{2, 3}}, {{64, 5}}, {{3, 31, 31, 16}}, {{40, 16, 16, 17}}, {{3200, 255}}},
     .make =
         [](Problem& p, const Sizes& s) {
           const ConstView x = p.input("x", s.x, normal(1e4, 1));

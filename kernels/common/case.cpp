@@ -69,10 +69,11 @@ Fill constant(double value) {
 
 View Problem::add_array(const std::string& name, Role role, DType type, const Shape& shape, const Fill* fill) {
   for (const auto& array : arrays_) require(array.name != name, "[case] two arrays are called '{}'", name);
-  const std::size_t bytes = static_cast<std::size_t>(shape.size()) * size_of(type);
-  auto memory = std::make_unique<std::byte[]>(bytes + 2 * kSentinelBytes);
-  std::fill_n(memory.get(), bytes + 2 * kSentinelBytes, kSentinel);
-  const View view(memory.get() + kSentinelBytes, type, shape);
+  const std::size_t before = kSentinelBytes + shift_ * size_of(type);
+  const std::size_t bytes = before + static_cast<std::size_t>(shape.size()) * size_of(type) + kSentinelBytes;
+  auto memory = std::make_unique<std::byte[]>(bytes);
+  std::fill_n(memory.get(), bytes, kSentinel);
+  const View view(memory.get() + before, type, shape);
   std::vector<double> initial;
   if (fill) {
     for (std::int64_t i = 0; i < view.size(); ++i) {
@@ -83,13 +84,13 @@ View Problem::add_array(const std::string& name, Role role, DType type, const Sh
     poison(view);
   }
   std::unique_ptr<std::byte, FreeOnCard> on_card;
-  if (device_ == Device::cuda) on_card.reset(static_cast<std::byte*>(cuda::allocate(bytes + 2 * kSentinelBytes)));
-  const View seen = on_card ? View(on_card.get() + kSentinelBytes, type, shape) : view;
-  arrays_.push_back({name, role, view, std::move(memory), std::move(on_card), std::move(initial)});
+  if (device_ == Device::cuda) on_card.reset(static_cast<std::byte*>(cuda::allocate(bytes)));
+  const View seen = on_card ? View(on_card.get() + before, type, shape) : view;
+  arrays_.push_back({name, role, view, before, std::move(memory), std::move(on_card), std::move(initial)});
   return seen;
 }
 
-std::size_t Problem::Array::bytes() const { return static_cast<std::size_t>(view.bytes()) + 2 * kSentinelBytes; }
+std::size_t Problem::Array::bytes() const { return before + static_cast<std::size_t>(view.bytes()) + kSentinelBytes; }
 
 ConstView Problem::input(const std::string& name, const Shape& shape, const Fill& fill) { return add_array(name, Role::input, type_, shape, &fill); }
 ConstView Problem::parameter(const std::string& name, const Shape& shape, const Fill& fill) {
@@ -154,9 +155,10 @@ bool Problem::runs_on_card() const {
 
 void Problem::check_sentinels() const {
   for (const auto& array : arrays_) {
-    const auto intact = [&](const std::byte* begin) { return std::all_of(begin, begin + kSentinelBytes, [](std::byte b) { return b == kSentinel; }); };
-    require(intact(array.memory.get()), "[case] something was written before the first element of '{}'", array.name);
-    require(intact(array.memory.get() + kSentinelBytes + array.view.bytes()), "[case] something was written behind the last element of '{}'", array.name);
+    const auto intact = [](const std::byte* begin, std::size_t bytes) { return std::all_of(begin, begin + bytes, [](std::byte b) { return b == kSentinel; }); };
+    const std::byte* behind = array.memory.get() + array.before + array.view.bytes();
+    require(intact(array.memory.get(), array.before), "[case] something was written before the first element of '{}'", array.name);
+    require(intact(behind, kSentinelBytes), "[case] something was written behind the last element of '{}'", array.name);
   }
 }
 

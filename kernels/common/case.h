@@ -73,6 +73,7 @@ class Problem {
     std::string name;
     Role role;
     View view;                                       // on the host
+    std::size_t before;                              // bytes of sentinels before the elements
     std::unique_ptr<std::byte[]> memory;             // with sentinels before and behind the elements
     std::unique_ptr<std::byte, FreeOnCard> on_card;  // the same on the card, for the cuda device
     std::vector<double> initial;                     // inputs: as filled
@@ -91,7 +92,8 @@ class Problem {
   };
 
   // type: of the activations. Parameters and statistics are f64 with f64, otherwise f32.
-  Problem(DType type, std::uint64_t seed, Device device = Device::cpu) : type_(type), device_(device), draw_(seed) {}
+  // shift: by how many elements each array begins behind a multiple of 64 bytes, as a view into a larger one may.
+  Problem(DType type, std::uint64_t seed, Device device = Device::cpu, std::size_t shift = 0) : type_(type), device_(device), shift_(shift), draw_(seed) {}
 
   DType type() const { return type_; }
   Device device() const { return device_; }
@@ -152,6 +154,7 @@ class Problem {
 
   DType type_;
   Device device_;
+  std::size_t shift_;
   Draw draw_;
   std::vector<Array> arrays_;
   std::vector<Launch> launches_;

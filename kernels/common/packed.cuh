@@ -83,25 +83,34 @@ __device__ __forceinline__ Packed<T, count> pack(const float (&values)[count]) {
   return packed;
 }
 
-// One access of the whole value. NOTE: as C++, copying a struct may become an access a member; memcpy stays one, as on the card.
+// One access of the whole value, which is aligned to its size. NOTE: as C++, copying a struct may become an access a member; memcpy stays one, as on the
+// card, and needs no alignment, so that is checked.
+#if defined(__CUDACC__)
 template <class Value>
 __device__ __forceinline__ Value load_whole(const Value* from) {
-#if defined(__CUDACC__)
   return *from;
-#else
-  Value value;
-  std::memcpy(&value, from, sizeof value);
-  return value;
-#endif
 }
 template <class Value>
 __device__ __forceinline__ void store_whole(Value* to, const Value& value) {
-#if defined(__CUDACC__)
   *to = value;
-#else
-  std::memcpy(to, &value, sizeof value);
-#endif
 }
+#else
+inline void check_alignment(const void* address, std::size_t alignment) {
+  if (reinterpret_cast<std::uintptr_t>(address) % alignment != 0) emulator::fail("an access of a whole packet that is not aligned to its size", SIMT_HERE);
+}
+template <class Value>
+Value load_whole(const Value* from) {
+  check_alignment(from, alignof(Value));
+  Value value;
+  std::memcpy(&value, from, sizeof value);
+  return value;
+}
+template <class Value>
+void store_whole(Value* to, const Value& value) {
+  check_alignment(to, alignof(Value));
+  std::memcpy(to, &value, sizeof value);
+}
+#endif
 
 // One load of count * sizeof(T) bytes; the address is a multiple of that.
 template <int count, class T>

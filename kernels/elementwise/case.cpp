@@ -82,7 +82,7 @@ const Declare sigmoid{CaseOf<Sizes>{
 
 const Declare scale_channels{CaseOf<Sizes>{
     .name = "scale_channels",
-    .shapes = {{{1, 1, 1, 1}}, {{2, 3, 5, 7}}, {{3, 8, 8, 16}}, {{2, 7, 7, 67}}},
+    .shapes = {{{1, 1, 1, 1}}, {{2, 3, 5, 7}}, {{3, 8, 8, 16}}, {{2, 7, 7, 67}}, {{2, 40, 41, 20}}, {{1, 5, 6, 150}}},
     .bench_shapes = {{{128, 32, 32, 16}}, {{128, 8, 8, 64}}},
     .make =
         [](Problem& p, const Sizes& s) {

@@ -193,7 +193,7 @@ __global__ void __launch_bounds__(kThreads) kernel(const T* __restrict__ a, cons
   }
 
   // Each lane holds pairs of neighbours in rows lane/4 and lane/4 + 8 of each 16 x 8, and stores them together where every pair is aligned.
-  const bool stores_pairs = sizes.N % 2 == 0;
+  const bool stores_pairs = sizes.N % 2 == 0 && reinterpret_cast<std::uintptr_t>(c) % (2 * sizeof(Result)) == 0;
 #pragma unroll
   for (int i = 0; i < kRowTiles; ++i) {
 #pragma unroll
