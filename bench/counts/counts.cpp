@@ -18,8 +18,6 @@
 namespace isda::kernels {
 namespace {
 
-double ratio(std::uint64_t part, std::uint64_t whole) { return whole ? static_cast<double>(part) / static_cast<double>(whole) : 0; }
-
 void print_counts(const Case& declared, DType type) {
   // The variant with the most elements.
   std::size_t largest = 0;
@@ -42,17 +40,9 @@ void print_counts(const Case& declared, DType type) {
   double cost = 0;
   for (const auto& launch : problem.launches()) cost += launch.cost.bytes;
   std::uint64_t moved = 0;
-  const auto by_kernel = emulator::counters();
-  for (const auto& [name, counts] : by_kernel) moved += counts.global_read_bytes + counts.global_written_bytes;
+  for (const auto& [name, counts] : emulator::counters()) moved += counts.global_read_bytes + counts.global_written_bytes;
   fmt::print("{} {}: {}\n  {:.1f} KiB moved, {:.1f} declared\n", declared.name, name_of(type), problem.label(), static_cast<double>(moved) / 1024, cost / 1024);
-  for (const auto& [name, counts] : by_kernel) {
-    const std::uint64_t bytes = counts.global_read_bytes + counts.global_written_bytes;
-    fmt::print("  {:<32} {:>4} {:>7} {:>9.1f} {:>9.1f} {:>8.2f} {:>10.2f} {:>9.1f}% {:>9} {:>9} {:>9}\n", name, counts.launches, counts.blocks,
-               static_cast<double>(counts.global_read_bytes) / 1024, static_cast<double>(counts.global_written_bytes) / 1024,
-               ratio(32 * counts.global_sectors, bytes),
-               ratio(counts.shared_conflicts + counts.ldmatrix_conflicts, counts.shared_requests + counts.ldmatrix_reads),
-               100 * ratio(counts.divergent_steps, counts.steps), counts.barriers, counts.warp_collectives, counts.tensor_products);
-  }
+  fmt::print("{}", emulator::counters_table());
 }
 
 }  // namespace
@@ -62,8 +52,6 @@ int main(int argc, char** argv) {
   using namespace isda;
   const char* filter = argc > 1 ? argv[1] : "";
   const bool is_bf16 = argc > 2 && std::strcmp(argv[2], "bf16") == 0;
-  fmt::print("  {:<32} {:>4} {:>7} {:>9} {:>9} {:>8} {:>10} {:>10} {:>9} {:>9} {:>9}\n", "kernel", "runs", "blocks", "read", "written", "sectors", "conflicts",
-             "divergent", "barriers", "warp ops", "mma");
   try {
     for (const auto& declared : kernels::all_cases()) {
       if (declared.name.find(filter) != std::string::npos) kernels::print_counts(declared, is_bf16 ? DType::bf16 : DType::f32);

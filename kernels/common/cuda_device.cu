@@ -59,7 +59,9 @@ thread_local Launched launched;
 // The oldest architecture this build has code for.
 constexpr int kOldestMajor = 8;
 
-Card ask_driver() {
+}  // namespace
+
+Card find_card() {
   Card result;
 #if !defined(__CUDACC__)
   result.is_emulated = true;
@@ -96,10 +98,8 @@ Card ask_driver() {
   return result;
 }
 
-}  // namespace
-
 const Card& card() {
-  static const Card found = ask_driver();
+  static const Card found = find_card();
   return found;
 }
 

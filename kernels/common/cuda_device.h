@@ -24,7 +24,9 @@ struct Card {
   std::size_t bytes = 0;
 };
 
-// Asks the driver once, and never throws.
+// Asks the driver, and never throws.
+Card find_card();
+// The same, asked once.
 const Card& card();
 // Throws Error with the reason when no card can be used.
 void require_card();
