@@ -3,8 +3,8 @@
 #include "apps/command.h"
 #include "models/registry.h"
 #include "training/checkpoint.h"
+#include "training/device_choice.h"
 #include "training/evaluate.h"
-#include "training/trainer.h"
 
 namespace isda {
 namespace {
@@ -20,7 +20,7 @@ void add_flags(CLI::App& app, Flags& flags) {
   app.add_option("--data-dir", flags.data_dir, "directory with the data set's files")->required();
   app.add_option("--dataset", flags.dataset, "data set; empty = the one the checkpoint names");
   app.add_option("--model", flags.model, "network; empty = the one the checkpoint names");
-  app.add_option("--device", flags.device, "auto, cpu, cuda or reference");
+  app.add_option("--device", flags.device, "auto, cpu, cuda or reference")->check(one_of({"auto", "cpu", "cuda", "reference"}));
   app.add_option("--batch-size", flags.batch_size, "images at a time")->check(CLI::PositiveNumber);
   app.add_option("--workers", flags.workers, "threads that load images ahead")->check(CLI::NonNegativeNumber);
   app.add_option("--threads", flags.threads, "threads of a step on the cpu; 0 = all cores")->check(CLI::NonNegativeNumber);

@@ -17,6 +17,7 @@
 #include "core/tensor.h"
 #include "kernels/isda/isda.h"
 #include "kernels/softmax_cross_entropy/softmax_cross_entropy.h"
+#include "training/device_choice.h"
 
 namespace isda {
 namespace {
@@ -42,7 +43,7 @@ void add_flags(CLI::App& app, Flags& flags) {
   app.add_option("IN", flags.input, "safetensors file to read")->required();
   app.add_option("OUT", flags.output, "safetensors file to write")->required();
   app.add_option("--covariance", flags.covariance, "full or diagonal; default: as in IN, full where IN has none")->check(one_of({"full", "diagonal"}));
-  app.add_option("--device", flags.device, "auto takes reference for f64 and cpu for f32; only reference computes in f64")
+  app.add_option("--device", flags.device, "auto takes reference for f64, which only that computes, and for f32 the card or the cpu")
       ->check(one_of({"auto", "reference", "cpu", "cuda"}))
       ->capture_default_str();
   app.add_option("--threads", flags.threads, "threads on the cpu device; 0 = all cores")->check(CLI::Range(0, 1024))->capture_default_str();
@@ -93,6 +94,7 @@ class Input {
 struct Batch {
   Tensor features, labels, weight, bias, ratio;
   Tensor covariance, mean, count;  // changed in place
+  std::string device_reason;
 };
 
 Tensor read_labels(const Input& in, std::int64_t samples, std::int64_t classes, Device device) {
@@ -134,11 +136,11 @@ bool is_full(const Input& in, const std::string& flag) {
   return !in.contains("covariance") || in.view("covariance").shape().rank() != 2;
 }
 
-Device device_for(const Input& in, const std::string& flag, DType type) {
-  if (flag == "auto") return type == DType::f64 ? Device::reference : Device::cpu;
+DeviceChoice device_for(const Input& in, const std::string& flag, DType type) {
+  if (flag == "auto" && type == DType::f64) return {Device::reference, "auto: only it computes in f64"};
   require(flag == "reference" || type != DType::f64, "{}: features is f64, which --device {} does not compute; use --device reference, or f32 features",
           in.path(), flag);
-  return flag == "reference" ? Device::reference : flag == "cpu" ? Device::cpu : Device::cuda;
+  return choose_device(flag);
 }
 
 Batch read_batch(const Flags& flags) {
@@ -146,7 +148,8 @@ Batch read_batch(const Flags& flags) {
   const ConstView features = in.matrix("features", "(N,A): samples, feature width");
   in.require_type("features", features, {DType::f32, DType::f64});
   const DType type = features.type();
-  const Device device = device_for(in, flags.device, type);
+  const DeviceChoice choice = device_for(in, flags.device, type);
+  const Device device = choice.device;
   const ConstView weight = in.matrix("weight", "(C,A): classes, feature width");
   const auto [N, A] = features.extents<2>();
   const std::int64_t C = weight.extent(0);
@@ -162,6 +165,7 @@ Batch read_batch(const Flags& flags) {
   };
   const bool full = is_full(in, flags.covariance);
   Batch batch;
+  batch.device_reason = choice.reason;
   batch.features = Tensor::copy_of(features, device);
   batch.weight = read("weight", weight.shape(), "");
   batch.bias = read("bias", {C}, "(C) of the weight");
@@ -178,7 +182,8 @@ Batch read_batch(const Flags& flags) {
 
 // A NaN spoils no class but its own, and is told.
 void report_not_finite(const Flags& flags, const Tensor& features) {
-  const ConstView view = features;
+  const Tensor on_host = features.on_host();
+  const ConstView view = on_host;
   std::int64_t found = 0, first = 0;
   for (std::int64_t i = view.size() - 1; i >= 0; --i) {
     if (std::isfinite(view.at_offset(i))) continue;
@@ -238,8 +243,8 @@ int run_loss(const Flags& flags) {
                                        {"grad_features", dfeatures},     {"grad_weight", dweight}, {"grad_bias", dbias},
                                        {"covariance", batch.covariance}, {"mean", batch.mean},     {"count", batch.count}};
   write_safetensors(flags.output, outputs);
-  fmt::print("loss {:.9g}: {} samples, {} classes, width {}, {} covariance, {} on {}\n", loss.item(), N, C, A, full ? "full" : "diagonal", name_of(type),
-             name_of(device));
+  fmt::print("loss {:.9g}: {} samples, {} classes, width {}, {} covariance, {} on {} ({})\n", loss.item(), N, C, A, full ? "full" : "diagonal", name_of(type),
+             name_of(device), batch.device_reason);
   return 0;
 }
 

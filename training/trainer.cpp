@@ -12,6 +12,7 @@
 #include "losses/isda.h"
 #include "models/registry.h"
 #include "training/checkpoint.h"
+#include "training/device_choice.h"
 #include "training/evaluate.h"
 #include "training/optimizer.h"
 #include "training/run_directory.h"
@@ -311,13 +312,6 @@ class Training {
 };
 
 }  // namespace
-
-DeviceChoice choose_device(const std::string& name) {
-  if (name == "cpu") return {Device::cpu, "as asked for"};
-  if (name == "reference") return {Device::reference, "as asked for: the definition of every operation, slow"};
-  require(name != "cuda", "[device] this build has no CUDA; run with --device cpu");
-  return {Device::cpu, "auto: this build has no CUDA"};
-}
 
 TrainResult train(const TrainConfig& config, bool resume, const TrainObserver& observer) {
   check(config);

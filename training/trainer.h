@@ -44,11 +44,4 @@ struct TrainResult {
 // good epoch.
 TrainResult train(const TrainConfig& config, bool resume, const TrainObserver& observer);
 
-// "auto" and the other names of --device, and why.
-struct DeviceChoice {
-  Device device;
-  std::string reason;
-};
-DeviceChoice choose_device(const std::string& name);
-
 }  // namespace isda

@@ -46,10 +46,10 @@ class LossTest(program.ProgramTest):
     def test_devices_and_types(self):
         single = {name: value.astype(numpy.float32) for name, value in tensors().items() if value.dtype == numpy.float64}
         double = self.outputs()
-        self.assertIn("f64 on reference", self.printed)
+        self.assertIn("f64 on reference (auto: only it computes in f64)", self.printed)
         self.assertEqual({value.dtype for value in double.values()}, {numpy.dtype("float64")})
-        on_cpu = self.outputs(**single)
-        self.assertIn("f32 on cpu", self.printed)
+        on_cpu = self.outputs("--device", "cpu", **single)
+        self.assertIn("f32 on cpu (as asked for)", self.printed)
         on_reference = self.outputs("--device", "reference", **single)
         self.assertIn("f32 on reference", self.printed)
         for name, value in double.items():
@@ -58,7 +58,14 @@ class LossTest(program.ProgramTest):
                 self.assertEqual(other[name].shape, value.shape)
                 numpy.testing.assert_allclose(other[name], value, rtol=1e-4, atol=1e-5)
         self.refused("features is f64, which --device cpu does not compute; use --device reference", "--device", "cpu")
-        self.refused("this build has no CUDA", "--device", "cuda", **single)
+
+    def test_auto_takes_the_card_or_says_why_not(self):
+        single = {name: value.astype(numpy.float32) for name, value in tensors().items() if value.dtype == numpy.float64}
+        self.outputs(**single)
+        reason = self.why_no_card(self.printed)
+        if reason is not None:
+            self.assertIn("f32 on cpu (auto: ", self.printed)
+            self.refused(["[cuda] ", reason, "run with --device cpu"], "--device", "cuda", **single)
 
     def test_covariance_kind_comes_from_the_flag_or_the_input(self):
         self.assertEqual(self.outputs()["covariance"].shape, (C, A, A))

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs the isda program for tests: PROGRAM is the first argument of the script, the rest belongs to unittest."""
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -34,6 +35,11 @@ class ProgramTest(unittest.TestCase):
         self.assertEqual(done.stderr.count("\n"), 1, done.stderr)
         for text in [expected] if isinstance(expected, str) else expected:
             self.assertIn(text, done.stderr)
+
+    def why_no_card(self, device_line):
+        """What `auto` says of the card in "... cpu (auto: REASON)", whatever this build and machine are; None where there is a card."""
+        chosen, reason = re.search(r"(cpu|cuda) \(auto: ([^)]*)\)$", device_line, re.MULTILINE).groups()
+        return None if chosen == "cuda" or " found, but " in reason else reason
 
 
 def main():

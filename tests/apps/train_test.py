@@ -28,7 +28,7 @@ class TrainTest(program.ProgramTest):
 
     def test_a_run_and_its_evaluation(self):
         printed = self.succeeds(*self.words("--epochs", "2", "--loss", "isda", "--lambda_0", "0.25"))
-        for text in ["2 epochs, batch 32, lr 0.1", "device     cpu (auto: this build has no CUDA)", "lambda_0 0.25", "epoch   2/2"]:
+        for text in ["2 epochs, batch 32, lr 0.1", "\ndevice     ", "lambda_0 0.25", "epoch   2/2"]:
             self.assertIn(text, printed)
         self.assertNotIn("\r", printed)
         rows = self.rows("run")
@@ -127,12 +127,29 @@ class TrainTest(program.ProgramTest):
             self.assertIn(text, done.stderr)
 
     def test_errors_of_the_run(self):
-        self.ends_with(["no CUDA", "--device cpu"], *self.words("--device", "cuda"))
         self.ends_with(["nowhere", "cs.toronto.edu"], "train", "--dataset", "cifar10", "--data-dir", "nowhere", "--output", "x")
         with open(self.path("shapes", "data_batch_2.bin"), "ab") as file:
             file.write(b"x")
         self.ends_with(["data_batch_2.bin"], *self.words())
         self.assertFalse(os.path.exists(self.path("run", "config.json")))
+
+    def test_devices(self):
+        """In a build with or without CUDA, on a machine with or without a card."""
+        for device, said in [("cpu", "cpu (as asked for)"), ("auto", "(auto: ")]:
+            lines = [line for line in self.succeeds(*self.words("--epochs", "1", "--device", device, output=device)).splitlines() if "device" in line]
+            self.assertEqual(len(lines), 1, lines)
+            self.assertTrue(lines[0].startswith("device     "), lines)
+            self.assertIn(said, lines[0])
+        reason = self.why_no_card(lines[0])
+        if reason is None:
+            return
+        self.assertRegex(reason, "^(this build has no CUDA|no NVIDIA driver is installed|the NVIDIA driver .+|the GPU does not answer .+|.+; this build has code for .+)$")
+        self.ends_with(["isda train: [cuda] ", reason, "run with --device cpu"], *self.words("--device", "cuda", output="cuda"))
+        self.assertFalse(os.path.exists(self.path("cuda")))
+        evaluation = ["eval", "--checkpoint", "auto/last.safetensors", "--data-dir", "shapes"]
+        self.ends_with(["isda eval: [cuda] ", reason, "run with --device cpu"], *evaluation, "--device", "cuda")
+        self.assertIn(f"device cpu (auto: {reason})\n", self.succeeds(*evaluation))
+        self.fails(2, ["'cdua' is none of", "did you mean cuda?"], *evaluation, "--device", "cdua")
 
     def test_a_loss_that_is_not_finite_names_step_and_rate(self):
         self.ends_with(["the loss is", "at step", "learning rate 1e+06"], *self.words("--epochs", "9", "--lr", "1e6", "--schedule", "constant", output="wild"))
