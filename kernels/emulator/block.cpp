@@ -82,7 +82,18 @@ void yield() {
   suspend();
 }
 
-void fail(const char* message, const Location& where) { abort_launch(std::string(message) + ", by " + name_of(*current) + " at " + text_of(where)); }
+void fence(bool is_of_block) {
+  static Block::Token of_card{};
+  auto* token = is_of_block ? &current->block->fence_token : &of_card;
+  yield();
+  sanitizer::acquire(token);
+  sanitizer::release(token);
+}
+
+void fail(std::string message, const Location& where) {
+  message += ", by " + name_of(*current) + " at " + text_of(where);
+  abort_launch(std::move(message));
+}
 
 // ---- the barrier ----
 
@@ -108,8 +119,8 @@ int barrier(Vote vote, bool predicate, const Location& where) {
   if (block.waiting == 0) {
     block.barrier_where = where;
   } else if (!(block.barrier_where == where)) {
-    const std::string message = "divergent barrier: a __syncthreads while other threads of the block wait in the one at " + text_of(block.barrier_where);
-    fail(message.c_str(), where);
+    std::string message = "divergent barrier: a __syncthreads while other threads of the block wait in the one at " + text_of(block.barrier_where);
+    fail(std::move(message), where);
   }
   thread.where = where;
   block.true_votes += predicate;
@@ -137,12 +148,12 @@ bool all_have_come(const Thread& thread, unsigned first, void* (&operands)[32], 
   for (unsigned rest = thread.mask; rest; rest &= rest - 1) {
     const auto other_lane = static_cast<unsigned>(std::countr_zero(rest));
     const Thread& other = *block.threads[first + other_lane];
-    if (other.state == Thread::State::exited) fail((std::string(thread.collective->name) + " names a lane that has exited").c_str(), where);
+    if (other.state == Thread::State::exited) fail(std::string(thread.collective->name) + " names a lane that has exited", where);
     if (other.state != Thread::State::in_collective) return false;
     if (other.collective != thread.collective || other.mask != thread.mask) {
-      const std::string message = std::string(thread.collective->name) + " while lane " + std::to_string(other_lane) + " of its mask waits in " +
-                                  other.collective->name + (other.collective == thread.collective ? " with another mask at " : " at ") + text_of(other.where);
-      fail(message.c_str(), where);
+      std::string message = std::string(thread.collective->name) + " while lane " + std::to_string(other_lane) + " of its mask waits in " +
+                            other.collective->name + (other.collective == thread.collective ? " with another mask at " : " at ") + text_of(other.where);
+      fail(std::move(message), where);
     }
     operands[other_lane] = other.operands;
   }
@@ -155,8 +166,8 @@ void meet(unsigned mask, const Collective& collective, void* operands, const Loc
   Thread& thread = *current;
   Block& block = *thread.block;
   const unsigned first = thread.rank & ~31u, warp = first / 32, existing = lanes_that_exist(block, first);
-  if (collective.needs_full_warp && existing != 0xffffffffu) fail((std::string(collective.name) + " in a warp of fewer than 32 threads").c_str(), where);
-  if (!(mask >> thread.lane() & 1)) fail((std::string(collective.name) + " by a lane that is not in its mask").c_str(), where);
+  if (collective.needs_full_warp && existing != 0xffffffffu) fail(std::string(collective.name) + " in a warp of fewer than 32 threads", where);
+  if (!(mask >> thread.lane() & 1)) fail(std::string(collective.name) + " by a lane that is not in its mask", where);
   thread.where = where;
   thread.mask = mask & existing;
   thread.collective = &collective;
@@ -208,9 +219,9 @@ void* carve(std::size_t bytes, std::size_t alignment, const Location& where) {
 
 void check_shared(const void* pointer, std::size_t bytes, std::size_t alignment, const char* what, const Location& where) {
   if (reinterpret_cast<std::uintptr_t>(pointer) % alignment) {
-    fail((std::string(what) + " is not aligned to " + std::to_string(alignment) + " bytes").c_str(), where);
+    fail(std::string(what) + " is not aligned to " + std::to_string(alignment) + " bytes", where);
   }
-  if (!current->block->shared.holds(pointer, bytes)) fail((std::string(what) + " lies outside every array of shared memory").c_str(), where);
+  if (!current->block->shared.holds(pointer, bytes)) fail(std::string(what) + " lies outside every array of shared memory", where);
 }
 
 std::uint32_t shared_address(const void* pointer) {

@@ -114,7 +114,10 @@ struct Block {
   std::array<Token, 3> barrier_tokens{};
   std::array<std::array<Token, 2>, 32> warp_tokens{};
   std::array<unsigned, 32> warp_generation{};
-  Token reuse_token{};
+  Token fence_token{};
+  // What the threads of a block leave, those of the next one in the same place find. NOTE: two in turn, since they must not find each other's.
+  std::array<Token, 2> reuse_tokens{};
+  unsigned reuses = 0;
 
   bool is_active() const { return running > 0; }
   unsigned warps() const { return (size + 31) / 32; }
@@ -142,7 +145,7 @@ extern Counters* counting;
 void suspend();
 // All of the running thread's asynchronous copies arrive.
 void async_finish();
-// The running launch ends with this report. Does not return.
-[[noreturn]] void abort_launch(const std::string& report);
+// The running launch ends with this report. Does not return, and runs no destructors of the thread that calls it: leave no memory behind.
+[[noreturn]] void abort_launch(std::string report);
 
 }  // namespace isda::emulator

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -15,7 +16,7 @@
 namespace isda::emulator {
 
 // Ends the launch with an error: "MESSAGE, by thread (3,0,0) of block (1,0,0) at FILE:LINE".
-[[noreturn]] void fail(const char* message, const Location& where);
+[[noreturn]] void fail(std::string message, const Location& where);
 
 // ---- who is running ----
 unsigned lane();
@@ -39,6 +40,8 @@ void meet(unsigned mask, const Collective& collective, void* operands, const Loc
 
 // Where another thread may go on in the random orders: atomics, fences, asynchronous copies.
 void yield();
+// What the thread wrote before its fence is seen behind theirs by those whose fence comes later: on the card, or only in the block.
+void fence(bool is_of_block);
 
 // ---- shared memory ----
 int next_shared_variable();

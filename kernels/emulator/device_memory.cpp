@@ -78,6 +78,8 @@ void* take(std::size_t bytes) {
 
 void give_back(void* memory, std::size_t bytes) {
   sanitizer::permit(memory, bytes);
+  // A kernel that still reads there finds NaN.
+  std::memset(memory, 0xff, bytes);
   std::free(static_cast<std::byte*>(memory) - kGuard);
 }
 
@@ -169,7 +171,7 @@ cudaError_t copy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind k
   }
   return submit(stream, [=] {
     const OnTheCard on_the_card;
-    if (to_host) sanitizer::permit(to, bytes);
+    if (to_host && is_late) sanitizer::permit(to, bytes);
     std::memcpy(to, from, bytes);
     // NOTE: host code is not compiled with MemorySanitizer's propagation, so what it wrote counts as a value.
     if (from_host || to_host) sanitizer::mark_initialised(to, bytes);

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <utility>
 
 #include "kernels/emulator/accesses.h"
 #include "kernels/emulator/block.h"
@@ -31,7 +32,10 @@ struct Grid {
   const Launch* launch = nullptr;
   std::uint64_t total = 0, begun = 0;
   Dice dice;
-  std::string report;  // of the failure; empty while all is well
+  bool is_older_first = true;  // pct: which of the two blocks in flight has priority
+  std::string report;          // of the failure; empty while all is well
+  Thread* failed = nullptr;    // whose code told of it
+  bool is_abandoning = false;
   Block::Token begin_token{}, end_token{};
 };
 
@@ -59,8 +63,8 @@ std::uint64_t block_number(std::uint64_t i, std::uint64_t total) {
   return i;
 }
 
-// The block whose thread runs next; null when no thread can run.
-Block* next_block() {
+// The block whose thread runs next; null when no thread can run. has_yielded: the last one could have run on.
+Block* next_block(bool has_yielded = false) {
   auto& [first, second] = grid().blocks;
   if (first.ready.empty() || second.ready.empty()) return !first.ready.empty() ? &first : !second.ready.empty() ? &second : nullptr;
   Block& older = first.sequence < second.sequence ? first : second;
@@ -70,8 +74,9 @@ Block* next_block() {
     case Order::reverse: return &younger;
     case Order::random: return grid().dice.below(2) ? &older : &younger;
     case Order::pct: {
-      static bool is_older_first = true;
-      if (grid().dice.below(64) == 0) is_older_first = !is_older_first;
+      // NOTE: often where a thread yields: between an atomic, a fence or a copy and what follows lie the races of blocks.
+      bool& is_older_first = grid().is_older_first;
+      if (grid().dice.below(has_yielded ? 2 : 64) == 0) is_older_first = !is_older_first;
       return is_older_first ? &older : &younger;
     }
   }
@@ -86,17 +91,28 @@ void enter(Thread& thread) {
 
 // ---- the life of a thread ----
 
+// For a thread of a launch that has failed: it ends here, and what it did lies before what the host does next.
+void leave_if_abandoned() {
+  if constexpr (sanitizer::kSeesRaces) {
+    if (!grid().is_abandoning) return;
+    sanitizer::release(&grid().end_token);
+    switch_fiber(current->fiber, grid().host, true);
+    __builtin_trap();
+  }
+}
+
 void exit_thread() {
   Grid& running = grid();
   Block& block = *current->block;
   async_finish();
   sanitizer::release(&running.end_token);
-  sanitizer::release(&block.reuse_token);
+  sanitizer::release(&block.reuse_tokens[block.reuses % 2]);
   current->state = Thread::State::exited;
   --block.running;
   if (block.running && block.waiting) {
-    abort_launch("divergent barrier: " + name_of(*current) + " exited while " + std::to_string(block.waiting) +
-                 " threads of its block wait in __syncthreads at " + text_of(block.barrier_where));
+    std::string report = "divergent barrier: " + name_of(*current) + " exited while " + std::to_string(block.waiting) +
+                         " threads of its block wait in __syncthreads at " + text_of(block.barrier_where);
+    abort_launch(std::move(report));
   }
   Thread& last = *current;
   Block* next = block.is_active() ? next_block() : nullptr;
@@ -113,8 +129,9 @@ void exit_thread() {
 void thread_entry() {
   sanitizer::arrive(nullptr);
   Grid& running = grid();
+  leave_if_abandoned();
   sanitizer::acquire(&running.begin_token);
-  sanitizer::acquire(&current->block->reuse_token);
+  sanitizer::acquire(&current->block->reuse_tokens[(current->block->reuses + 1) % 2]);
   running.launch->invoke(running.launch->arguments);
   exit_thread();
 }
@@ -127,6 +144,7 @@ void begin_block(Block& block) {
   block.index = {static_cast<unsigned>(number % blocks.x), static_cast<unsigned>(number / blocks.x % blocks.y),
                  static_cast<unsigned>(number / blocks.x / blocks.y)};
   block.size = block.running = size.x * size.y * size.z;
+  ++block.reuses;
   block.waiting = 0;
   block.true_votes = 0;
   block.all_votes = 1;
@@ -146,6 +164,7 @@ void begin_block(Block& block) {
     thread->block = &block;
     thread->rank = static_cast<unsigned>(block.threads.size() - 1);
     create(thread->fiber, kStackBytes);
+    sanitizer::name_tsan_fiber(thread->fiber.tsan_fiber, ("CUDA thread " + std::to_string(thread->rank)).c_str());
   }
   unsigned rank = 0;
   for (unsigned z = 0; z < size.z; ++z) {
@@ -192,17 +211,26 @@ void end_block(Block& block) {
   }
 }
 
+// NOTE: for ThreadSanitizer every thread is woken once more, to say that it is done with the memory it used.
 void abandon_all() {
+  grid().is_abandoning = true;
   for (Block& block : grid().blocks) {
     for (unsigned rank = 0; rank < block.size; ++rank) {
       Thread& thread = *block.threads[rank];
-      if (thread.state != Thread::State::exited) abandon(thread.fiber);
+      const bool is_left_in_the_middle = thread.state != Thread::State::exited;
+      if (sanitizer::kSeesRaces && is_left_in_the_middle && &thread != grid().failed) {
+        current = &thread;
+        switch_fiber(grid().host, thread.fiber);
+      }
+      if (is_left_in_the_middle) abandon(thread.fiber);
       thread.state = Thread::State::exited;
       thread.copies.clear();
     }
     block.running = 0;
     block.ready.clear();
   }
+  grid().is_abandoning = false;
+  grid().failed = nullptr;
 }
 
 }  // namespace
@@ -214,7 +242,7 @@ std::string name_of(const Thread& thread) {
 
 void suspend() {
   Thread& leaving = *current;
-  Block* block = next_block();
+  Block* block = next_block(leaving.state == Thread::State::ready);
   counting->switches += 1;
   if (!block) {
     switch_fiber(leaving.fiber, grid().host);
@@ -224,10 +252,13 @@ void suspend() {
     enter(next);
     switch_fiber(leaving.fiber, next.fiber);
   }
+  leave_if_abandoned();
 }
 
-void abort_launch(const std::string& report) {
-  grid().report = report;
+void abort_launch(std::string report) {
+  grid().report = std::move(report);
+  grid().failed = current;
+  sanitizer::release(&grid().end_token);
   switch_fiber(current->fiber, grid().host);
   __builtin_trap();
 }
@@ -239,6 +270,7 @@ std::string run_grid(const Launch& launch, Counters& counters) {
   running.total = std::uint64_t{launch.grid.x} * launch.grid.y * launch.grid.z;
   running.begun = 0;
   running.dice = Dice(options().seed);
+  running.is_older_first = true;
   running.report.clear();
   gridDim = launch.grid;
   blockDim = launch.block;
@@ -269,8 +301,8 @@ std::string run_grid(const Launch& launch, Counters& counters) {
   for (const Block& block : running.blocks) {
     if (running.report.empty() && block.is_active()) running.report = deadlock_report(block);
   }
-  sanitizer::acquire(&running.end_token);
   if (!running.report.empty()) abandon_all();
+  sanitizer::acquire(&running.end_token);
   current = nullptr;
   return running.report;
 }

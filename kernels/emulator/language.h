@@ -233,11 +233,8 @@ T atomicMax(T* address, std::type_identity_t<T> value) {
   }
   return old;
 }
-inline void __threadfence() {
-  std::atomic_thread_fence(std::memory_order_seq_cst);
-  isda::emulator::yield();
-}
-inline void __threadfence_block() { isda::emulator::yield(); }
+inline void __threadfence() { isda::emulator::fence(false); }
+inline void __threadfence_block() { isda::emulator::fence(true); }
 
 template <class T>
 T __ldg(const T* address) {

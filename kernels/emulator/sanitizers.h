@@ -57,6 +57,12 @@ inline void report_forbidden([[maybe_unused]] const void* begin, [[maybe_unused]
 
 // ---- ThreadSanitizer: what happens before what ----
 
+#if defined(ISDA_EMULATOR_THREAD)
+inline constexpr bool kSeesRaces = true;
+#else
+inline constexpr bool kSeesRaces = false;
+#endif
+
 inline void release([[maybe_unused]] void* object) {
 #if defined(ISDA_EMULATOR_THREAD)
   __tsan_release(object);
@@ -136,6 +142,13 @@ inline void* create_tsan_fiber() {
   return __tsan_create_fiber(0);
 #else
   return nullptr;
+#endif
+}
+
+// As reports of races call the thread.
+inline void name_tsan_fiber([[maybe_unused]] void* fiber, [[maybe_unused]] const char* name) {
+#if defined(ISDA_EMULATOR_THREAD)
+  __tsan_set_fiber_name(fiber, name);
 #endif
 }
 

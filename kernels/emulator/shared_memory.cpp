@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <new>
 #include <string>
+#include <utility>
 
 #include "kernels/emulator/block.h"
 #include "kernels/emulator/sanitizers.h"
@@ -57,7 +58,7 @@ void SharedMemory::reset(std::size_t dynamic_bytes) {
 
 namespace {
 // NOTE: `where` of the running thread is the declaration that asked.
-[[noreturn]] void refuse(const std::string& message) { fail(message.c_str(), current->where); }
+[[noreturn]] void refuse(std::string message) { fail(std::move(message), current->where); }
 }  // namespace
 
 std::byte* SharedMemory::add(int variable, std::size_t bytes, std::size_t alignment) {
