@@ -40,7 +40,11 @@ class HostMemory : public MemorySource {
 class CardMemory : public MemorySource {
  public:
   std::byte* take(std::size_t bytes) override { return static_cast<std::byte*>(cuda::try_allocate(bytes)); }
-  std::byte* take_or_fail(std::size_t bytes, const MemoryStatistics&) override { return static_cast<std::byte*>(cuda::allocate(bytes)); }
+  std::byte* take_or_fail(std::size_t bytes, const MemoryStatistics&) override {
+    std::byte* block = take(bytes);
+    if (!block) cuda::fail_full(bytes);
+    return block;
+  }
   void give_back(std::byte* block) noexcept override { cuda::release(block); }
 };
 
@@ -48,7 +52,11 @@ class CardMemory : public MemorySource {
 
 MemoryPool& memory_pool(Device device) {
   static auto* host = new MemoryPool(std::make_unique<HostMemory>());
-  static auto* card = new MemoryPool(std::make_unique<CardMemory>());
+  static auto* card = [] {
+    // NOTE: the scratch memory of contexts is taken from the driver beside the pool.
+    cuda::set_reclaim([] { memory_pool(Device::cuda).release_free(); });
+    return new MemoryPool(std::make_unique<CardMemory>());
+  }();
   return device == Device::cuda ? *card : *host;
 }
 

@@ -23,6 +23,8 @@ void require_card() { absent(); }
 
 void* allocate(std::size_t) { absent(); }
 void* try_allocate(std::size_t) { absent(); }
+void fail_full(std::size_t) { absent(); }
+void set_reclaim(void (*)()) {}
 void release(void*) noexcept {}
 void* allocate_pinned(std::size_t) { absent(); }
 void release_pinned(void*) noexcept {}

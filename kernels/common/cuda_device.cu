@@ -5,6 +5,7 @@
 #include <fmt/core.h>
 
 #include <array>
+#include <atomic>
 #include <cstdlib>
 #include <utility>
 
@@ -119,13 +120,26 @@ void* try_allocate(std::size_t bytes) {
   return memory;
 }
 
-void* allocate(std::size_t bytes) {
-  void* memory = try_allocate(bytes);
-  if (memory) [[likely]]
-    return memory;
+void fail_full(std::size_t bytes) {
   const auto [free, total] = free_memory();
   fail("[memory] the card has no {:.3f} GiB more: {:.3f} of {:.3f} GiB are free. Lower --batch-size or choose a smaller --model", gibibytes(bytes),
        gibibytes(free), gibibytes(total));
+}
+
+namespace {
+std::atomic<void (*)()> reclaim_memory = nullptr;
+}
+
+void set_reclaim(void (*reclaim)()) { reclaim_memory = reclaim; }
+
+void* allocate(std::size_t bytes) {
+  void* memory = try_allocate(bytes);
+  if (!memory && reclaim_memory) {
+    reclaim_memory.load()();
+    memory = try_allocate(bytes);
+  }
+  if (!memory) fail_full(bytes);
+  return memory;
 }
 
 void release(void* memory) noexcept { cudaFree(memory); }

@@ -35,6 +35,9 @@ void require_card();
 void* allocate(std::size_t bytes);
 // The same, but null when the card is full.
 void* try_allocate(std::size_t bytes);
+[[noreturn]] void fail_full(std::size_t bytes);
+// What allocate() calls when the card is full, before it asks once more: it gives back what is only kept in reserve.
+void set_reclaim(void (*reclaim)());
 // NOTE: waits until the card has done everything it was asked: never inside a warm step.
 void release(void* memory) noexcept;
 // Page-locked host memory, which the card copies from and to by itself.

@@ -98,6 +98,17 @@ TEST_F(CardMemory, BeforeItIsFullTheFreeBlocksOfOtherClassesGoBack) {
   EXPECT_EQ(statistics().reserved, statistics().in_use) << "nothing is free any more";
   expect_error([] { on_card(1 << 20); }, "the card has no 0.001 GiB more: 0.000 of ");
 }
+
+TEST_F(CardMemory, BeforeItIsFullTheFreeBlocksServeAsScratch) {
+  const OptionsScope scope;
+  leave_room_for(8 << 20);
+  { const Storage small = on_card(2 << 20), other = on_card(4 << 20); }
+  const Context scratch_alone(Device::cuda);
+  EXPECT_TRUE(scratch_alone.scratch().take<std::byte>(7 << 20));
+  EXPECT_EQ(statistics().reserved, statistics().in_use) << "nothing is free any more";
+  Scratch scratch = scratch_alone.scratch();
+  expect_error([&] { scratch.take<std::byte>(16 << 20); }, "[memory] the card has no 0.016 GiB more: 0.001 of ");
+}
 #endif
 
 // ---- two streams ----
