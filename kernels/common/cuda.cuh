@@ -11,6 +11,13 @@
 // SIMT_SHARED(tile, float[32][33]);   an array in the shared memory of the block
 #define SIMT_SHARED(name, ...) __shared__ std::type_identity_t<__VA_ARGS__> name
 
+// For device functions that others call: as C++ the place of the call, which reports name; on a card nothing.
+//   T warp_sum(T value SIMT_CALLER);              the last parameter
+//   return warp_reduce(value, add SIMT_AT_CALLER);    given on, behind other arguments;   __syncthreads(SIMT_CALLER_ALONE) without any
+#define SIMT_CALLER
+#define SIMT_AT_CALLER
+#define SIMT_CALLER_ALONE
+
 // Pieces of the dynamic shared memory that the launch asked for:   SharedCarver carver;  float* a = carver.take<float>(count);
 class SharedCarver {
  public:

@@ -95,33 +95,33 @@ __device__ __forceinline__ void store_whole(Value* to, const Value& value) {
   *to = value;
 }
 #else
-inline void check_alignment(const void* address, std::size_t alignment) {
-  if (reinterpret_cast<std::uintptr_t>(address) % alignment != 0) emulator::fail("an access of a whole packet that is not aligned to its size", SIMT_HERE);
+inline void check_alignment(const void* address, std::size_t alignment, const emulator::Location& where) {
+  if (reinterpret_cast<std::uintptr_t>(address) % alignment != 0) emulator::fail("an access of a whole packet that is not aligned to its size", where);
 }
 template <class Value>
-Value load_whole(const Value* from) {
-  check_alignment(from, alignof(Value));
+Value load_whole(const Value* from SIMT_CALLER) {
+  check_alignment(from, alignof(Value), where);
   Value value;
   std::memcpy(&value, from, sizeof value);
   return value;
 }
 template <class Value>
-void store_whole(Value* to, const Value& value) {
-  check_alignment(to, alignof(Value));
+void store_whole(Value* to, const Value& value SIMT_CALLER) {
+  check_alignment(to, alignof(Value), where);
   std::memcpy(to, &value, sizeof value);
 }
 #endif
 
 // One load of count * sizeof(T) bytes; the address is a multiple of that.
 template <int count, class T>
-__device__ __forceinline__ void load_packed(const T* from, float (&values)[count]) {
-  unpack(load_whole(reinterpret_cast<const Packed<T, count>*>(from)), values);
+__device__ __forceinline__ void load_packed(const T* from, float (&values)[count] SIMT_CALLER) {
+  unpack(load_whole(reinterpret_cast<const Packed<T, count>*>(from) SIMT_AT_CALLER), values);
 }
 
 // One store.
 template <int count, class T>
-__device__ __forceinline__ void store_packed(T* to, const float (&values)[count]) {
-  store_whole(reinterpret_cast<Packed<T, count>*>(to), pack<T>(values));
+__device__ __forceinline__ void store_packed(T* to, const float (&values)[count] SIMT_CALLER) {
+  store_whole(reinterpret_cast<Packed<T, count>*>(to), pack<T>(values) SIMT_AT_CALLER);
 }
 
 }  // namespace isda

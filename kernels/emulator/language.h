@@ -44,6 +44,11 @@
 // A collective function reads the operands of other lanes, which have waited for it: no race.
 #define SIMT_MEETING __attribute__((no_sanitize("thread")))
 
+// The place of the call, for functions of kernels/common/ that others call.
+#define SIMT_CALLER , SIMT_WHERE
+#define SIMT_AT_CALLER , where
+#define SIMT_CALLER_ALONE where
+
 extern uint3 threadIdx, blockIdx;
 extern dim3 blockDim, gridDim;
 inline constexpr int warpSize = 32;

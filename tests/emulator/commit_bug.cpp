@@ -4,9 +4,11 @@
 //   commit_bug NAME                 under the ten schedules of every test: forward, reverse, eight of pct
 //   commit_bug NAME ORDER [SEED]    under one: forward, reverse, random, pct
 //   commit_bug --list | --mode      the names of the bugs; what the program is compiled for: plain, address, thread, memory
+//   commit_bug --are NAME...        whether these are all bugs there are
 //
 // Exit status: 0 nothing was noticed, 1 something was, 2 wrong usage.
 #include <cstdlib>
+#include <set>
 #include <string>
 
 #include "kernels/common/error.h"
@@ -56,12 +58,25 @@ int commit(const Bug& bug, const std::string& order, const char* seed) {
   return is_noticed(bug, order);
 }
 
+// What one of the two lists lacks of the other is printed.
+int compare_names(std::set<std::string> expected) {
+  int status = 0;
+  for (const Bug& bug : all_bugs()) {
+    if (expected.erase(bug.name)) continue;
+    fmt::print("nothing is expected of {}\n", bug.name);
+    status = 1;
+  }
+  for (const std::string& name : expected) fmt::print("there is no bug {}\n", name);
+  return expected.empty() ? status : 1;
+}
+
 int main(int argc, char** argv) {
   const std::string argument = argc > 1 ? argv[1] : "";
   if (argument == "--mode") {
     fmt::print("{}\n", kMode);
     return 0;
   }
+  if (argument == "--are") return compare_names({argv + 2, argv + argc});
   for (const Bug& bug : all_bugs()) {
     if (argument == "--list") fmt::print("{}\n", bug.name);
     if (argument == bug.name) return argc > 2 ? commit(bug, argv[2], argc > 3 ? argv[3] : nullptr) : commit(bug);
