@@ -212,8 +212,8 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   if (device != 0) return failed(cudaErrorInvalidDevice);
   *properties = cudaDeviceProp{};
   std::strcpy(properties->name, "emulated CUDA device");
-  properties->major = 9;
-  properties->minor = 0;
+  properties->major = options().architecture / 10;
+  properties->minor = options().architecture % 10;
   properties->multiProcessorCount = 4;
   properties->warpSize = 32;
   properties->maxThreadsPerBlock = 1024;

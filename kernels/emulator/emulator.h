@@ -25,6 +25,7 @@ struct Options {
   bool deferred_streams = false;                    // false: what is enqueued runs at once; true: as late as possible, streams interleaved by the seed
   bool late_async_copies = true;                    // cp.async writes its destination when it is waited for, and poison until then; false: at once
   int blocks_in_flight = 2;                         // 1 or 2: with two, races between neighbouring blocks are seen
+  int architecture = 90;                            // the compute capability the card says it has, times ten
   std::size_t device_bytes = std::size_t{8} << 30;  // more cannot be allocated on the emulated card
 };
 
@@ -55,6 +56,9 @@ struct Counters {
 // By kernel name, since the last reset.
 std::map<std::string, Counters> counters();
 void reset_counters();
+// The counters as a table, a row a kernel: KiB read and written, sectors over the fewest possible, conflicts a request, share of divergent steps,
+// barriers, collectives, tensor products. With ISDA_EMULATOR_COUNTS in the environment it is printed to stderr when the program ends.
+std::string counters_table();
 // Whether this build watches memory accesses.
 bool counts_accesses();
 
