@@ -179,7 +179,7 @@ void __tsan_func_exit() {}
 void __tsan_init() {}
 void __sanitizer_cov_trace_pc() { enter_step(__builtin_return_address(0)); }
 
-// Atomics of a kernel: an access of each kind. NOTE: only the forms that kernels/emulator/language.h makes.
+// Atomics: of a kernel an access each. NOTE: only the forms that are there; another one does not link.
 std::uint32_t __tsan_atomic32_fetch_add(volatile std::uint32_t* address, std::uint32_t value, int) {
   record(const_cast<std::uint32_t*>(address), 4, true, __builtin_return_address(0));
   return __atomic_fetch_add(address, value, __ATOMIC_RELAXED);
@@ -199,6 +199,9 @@ bool __tsan_atomic32_compare_exchange_strong(volatile std::uint32_t* address, st
 bool __tsan_atomic32_compare_exchange_weak(volatile std::uint32_t* address, std::uint32_t* expected, std::uint32_t value, int, int) {
   return __tsan_atomic32_compare_exchange_strong(address, expected, value, 0, 0);
 }
+// Host code of the same files.
+void __tsan_atomic64_store(volatile std::uint64_t* address, std::uint64_t value, int) { __atomic_store_n(address, value, __ATOMIC_SEQ_CST); }
+std::uint64_t __tsan_atomic64_load(const volatile std::uint64_t* address, int) { return __atomic_load_n(address, __ATOMIC_SEQ_CST); }
 std::uint8_t __tsan_atomic8_load(const volatile std::uint8_t* address, int) { return __atomic_load_n(address, __ATOMIC_ACQUIRE); }
 void __tsan_atomic_thread_fence(int) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
 void* __tsan_memcpy(void* to, const void* from, unsigned long bytes) { return __builtin_memcpy(to, from, bytes); }
