@@ -271,7 +271,8 @@ std::string run_grid(const Launch& launch, Counters& counters) {
   running.begun = 0;
   running.dice = Dice(options().seed);
   running.is_older_first = true;
-  running.report.clear();
+  // NOTE: with its memory, which a moved report would leave with a thread that is abandoned.
+  std::string().swap(running.report);
   gridDim = launch.grid;
   blockDim = launch.block;
   counting = &counters;
