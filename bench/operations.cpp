@@ -25,7 +25,7 @@ void time_launch(benchmark::State& state, const std::function<void(Problem&)>& m
 void register_all() {
   for (const Case& declared : all_cases()) {
     for (const auto& make : declared.bench_variants) {
-      Problem problem(DType::f32, 1);
+      Problem problem{Problem::Described()};
       make(problem);
       for (std::size_t launch = 0; launch < problem.launches().size(); ++launch) {
         const std::string name = fmt::format("{}/{}", problem.launches()[launch].name, problem.label());

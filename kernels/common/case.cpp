@@ -72,9 +72,13 @@ View Problem::add_array(const std::string& name, Role role, DType type, const Sh
   const std::size_t before = kSentinelBytes + shift_ * size_of(type);
   const std::size_t bytes = before + static_cast<std::size_t>(shape.size()) * size_of(type) + kSentinelBytes;
   auto memory = std::make_unique<std::byte[]>(bytes);
-  std::fill_n(memory.get(), bytes, kSentinel);
   const View view(memory.get() + before, type, shape);
   std::vector<double> initial;
+  if (!is_filled_) {
+    arrays_.push_back({name, role, view, before, std::move(memory), nullptr, std::move(initial)});
+    return view;
+  }
+  std::fill_n(memory.get(), bytes, kSentinel);
   if (fill) {
     for (std::int64_t i = 0; i < view.size(); ++i) {
       view.set_offset((*fill)(draw_, i), i);

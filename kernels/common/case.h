@@ -94,6 +94,9 @@ class Problem {
   // type: of the activations. Parameters and statistics are f64 with f64, otherwise f32.
   // shift: by how many elements each array begins behind a multiple of 64 bytes, as a view into a larger one may.
   Problem(DType type, std::uint64_t seed, Device device = Device::cpu, std::size_t shift = 0) : type_(type), device_(device), shift_(shift), draw_(seed) {}
+  // Only described: its arrays hold zeros. To ask for its label, launches and gradients, which costs next to nothing.
+  struct Described {};
+  explicit Problem(Described) : Problem(DType::f32, 1) { is_filled_ = false; }
 
   DType type() const { return type_; }
   Device device() const { return device_; }
@@ -155,6 +158,7 @@ class Problem {
   DType type_;
   Device device_;
   std::size_t shift_;
+  bool is_filled_ = true;
   Draw draw_;
   std::vector<Array> arrays_;
   std::vector<Launch> launches_;

@@ -96,7 +96,8 @@ const Declare scale_channels{CaseOf<Sizes>{
           p.gradient("x", "dx");
           p.gradient("scale", "dscale");
         },
-    .tolerance = {.f32 = 1e-6, .bf16 = 2e-2},
+    // NOTE: dscale adds up to 1640 products one after the other: sqrt(1640) roundings of 6e-8 are 2.4e-6.
+    .tolerance = {.f32 = 5e-6, .bf16 = 2e-2},
 }};
 
 const Declare dropout{CaseOf<Sizes>{

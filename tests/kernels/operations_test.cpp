@@ -207,11 +207,13 @@ const bool registered = [] {
       };
       add("Parity", [make, tolerance = declared.tolerance]() -> Parity* { return new Parity(make, tolerance); });
       add("Threads", [make]() -> Threads* { return new Threads(make); });
-      if (problem_of(make, DType::f32, 1).runs_on_card()) {
+      Problem described{Problem::Described()};
+      make(described);
+      if (described.runs_on_card()) {
         add("Cuda_f32", [make, tolerance = declared.tolerance.f32]() -> Cuda* { return new Cuda(make, DType::f32, tolerance); });
         add("Cuda_bf16", [make, tolerance = declared.tolerance.bf16]() -> Cuda* { return new Cuda(make, DType::bf16, tolerance); });
       }
-      if (!problem_of(make, DType::f64, 1).gradients().empty()) add("Gradient", [make]() -> Gradient* { return new Gradient(make); });
+      if (!described.gradients().empty()) add("Gradient", [make]() -> Gradient* { return new Gradient(make); });
     }
   }
   return true;
