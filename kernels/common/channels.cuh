@@ -15,6 +15,7 @@
 
 namespace isda {
 
+// How many blocks there are, and what each takes.
 struct ChannelGrid {
   static constexpr unsigned kThreads = 256;
   // Three blocks for each of the 132 multiprocessors of an H200: all of them run at once.
@@ -36,12 +37,12 @@ struct ChannelGrid {
   }
 };
 
-// most_columns: fewer make more blocks where rows are not sliced. batch: rows that a thread takes at a time.
 struct ChannelGridLimits {
   unsigned most_columns = ChannelGrid::kThreads;
-  std::int64_t most_blocks = ChannelGrid::kMostBlocks;
+  std::int64_t most_blocks = ChannelGrid::kMostBlocks;  // 1: an image's rows are not sliced
 };
 
+// batch: rows that a thread takes at a time; a slice has that for each line, where there are as many.
 inline ChannelGrid channel_grid(std::int64_t images, std::int64_t rows, std::int64_t channels, int width, int batch, const ChannelGridLimits& limits = {}) {
   ChannelGrid grid{.rows = rows, .channels = channels};
   const std::int64_t packets = channels / width;
@@ -112,50 +113,50 @@ __device__ __forceinline__ void for_row_batches(const ChannelGrid& grid, const C
 
 // The packets of a batch of rows. NOTE: unpacked later, so that all loads are under way before the first is waited for.
 template <int batch, int width, class T, class Count>
-__device__ __forceinline__ void load_rows(const T* from, std::int64_t step, Count count, Packed<T, width> (&rows)[batch]) {
+__device__ __forceinline__ void load_rows(const T* from, std::int64_t step, Count count, Packed<T, width> (&rows)[batch] SIMT_CALLER) {
 #pragma unroll
   for (int i = 0; i < batch; ++i) {
-    if (i < count) rows[i] = load_whole(reinterpret_cast<const Packed<T, width>*>(from + i * step));
+    if (i < count) rows[i] = load_whole(reinterpret_cast<const Packed<T, width>*>(from + i * step) SIMT_AT_CALLER);
   }
 }
 
 // f32 values of `width` channels, 16 bytes at a time.
 template <int width>
-__device__ __forceinline__ void load_channels(const float* from, float (&values)[width]) {
+__device__ __forceinline__ void load_channels(const float* from, float (&values)[width] SIMT_CALLER) {
   constexpr int step = width < 4 ? width : 4;
 #pragma unroll
   for (int first = 0; first < width; first += step) {
     float part[step];
-    load_packed(from + first, part);
+    load_packed(from + first, part SIMT_AT_CALLER);
 #pragma unroll
     for (int i = 0; i < step; ++i) values[first + i] = part[i];
   }
 }
 template <int width>
-__device__ __forceinline__ void store_channels(float* to, const float (&values)[width]) {
+__device__ __forceinline__ void store_channels(float* to, const float (&values)[width] SIMT_CALLER) {
   constexpr int step = width < 4 ? width : 4;
 #pragma unroll
   for (int first = 0; first < width; first += step) {
     float part[step];
 #pragma unroll
     for (int i = 0; i < step; ++i) part[i] = values[first + i];
-    store_packed(to + first, part);
+    store_packed(to + first, part SIMT_AT_CALLER);
   }
 }
 
 // What the lines of a block found, merged for line 0 of each column: line 0 with line half_lines, 1 with half_lines + 1, ...; then the half of them, ...
 // Every thread of the block comes here. `shared`: one element a thread. NOTE: of an odd number of words each, so that lanes meet different banks.
 template <class Found, class Merge>
-__device__ __forceinline__ Found merge_lines(Found found, Found* shared, const ChannelGrid& grid, const ChannelPlace& place, Merge&& merge) {
+__device__ __forceinline__ Found merge_lines(Found found, Found* shared, const ChannelGrid& grid, const ChannelPlace& place, Merge&& merge SIMT_CALLER) {
   static_assert(sizeof(Found) / 4 % 2 == 1);
   shared[threadIdx.x] = found;
-  __syncthreads();
+  __syncthreads(SIMT_CALLER_ALONE);
   for (int distance = static_cast<int>(grid.half_lines); distance > 0; distance /= 2) {
     if (place.line < distance && place.line + distance < static_cast<int>(grid.lines)) {
       found = merge(found, shared[threadIdx.x + distance * grid.columns]);
       shared[threadIdx.x] = found;
     }
-    __syncthreads();
+    __syncthreads(SIMT_CALLER_ALONE);
   }
   return found;
 }

@@ -33,9 +33,9 @@ __device__ __forceinline__ void visit_tile(std::int64_t count, bool is_aligned, 
 
 // The packet that begins at element `first`; zeros from `count` on.
 template <bool by_packets, class T>
-__device__ __forceinline__ Packed<T> load(const T* from, std::int64_t first, std::int64_t count) {
+__device__ __forceinline__ Packed<T> load(const T* from, std::int64_t first, std::int64_t count SIMT_CALLER) {
   if constexpr (by_packets) {
-    return load_whole(reinterpret_cast<const Packed<T>*>(from + first));
+    return load_whole(reinterpret_cast<const Packed<T>*>(from + first) SIMT_AT_CALLER);
   } else {
     float values[kPacked<T>];
 #pragma unroll
@@ -45,9 +45,9 @@ __device__ __forceinline__ Packed<T> load(const T* from, std::int64_t first, std
 }
 
 template <bool by_packets, class T>
-__device__ __forceinline__ void store(T* to, const float (&values)[kPacked<T>], std::int64_t first, std::int64_t count) {
+__device__ __forceinline__ void store(T* to, const float (&values)[kPacked<T>], std::int64_t first, std::int64_t count SIMT_CALLER) {
   if constexpr (by_packets) {
-    store_packed(to + first, values);
+    store_packed(to + first, values SIMT_AT_CALLER);
   } else {
 #pragma unroll
     for (int i = 0; i < kPacked<T>; ++i) {

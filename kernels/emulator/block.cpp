@@ -173,20 +173,19 @@ void meet(unsigned mask, const Collective& collective, void* operands, const Loc
   thread.collective = &collective;
   thread.operands = operands;
   thread.state = Thread::State::in_collective;
-  auto* token = &block.warp_tokens[warp][block.warp_generation[warp] & 1];
-  if (collective.orders_memory) sanitizer::release(token);
+  Block::WarpOrder* order = sanitizer::kSeesRaces && collective.orders_memory ? &block.warp_orders[warp][thread.mask] : nullptr;
+  Block::Token* token = order ? &order->tokens[order->generation % 2] : nullptr;
+  if (token) sanitizer::release(token);
   void* all_operands[32];
   if (all_have_come(thread, first, all_operands, where)) {
     if (collective.meet) collective.meet(all_operands, thread.mask);
-    if (collective.orders_memory) {
-      ++block.warp_generation[warp];
-      accesses::synchronise_warp(block, warp);
-    }
+    if (order) ++order->generation;
+    if (collective.orders_memory) accesses::synchronise_warp(block, warp);
     counting->warp_collectives += 1;
     for (unsigned rest = thread.mask; rest; rest &= rest - 1) block.make_ready(*block.threads[first + static_cast<unsigned>(std::countr_zero(rest))]);
   }
   suspend();
-  if (collective.orders_memory) sanitizer::acquire(token);
+  if (token) sanitizer::acquire(token);
 }
 
 // ---- shared memory ----

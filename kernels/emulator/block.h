@@ -3,6 +3,7 @@
 #pragma once
 #include <array>
 #include <bit>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -112,8 +113,12 @@ struct Block {
     char unused;
   };
   std::array<Token, 3> barrier_tokens{};
-  std::array<std::array<Token, 2>, 32> warp_tokens{};
-  std::array<unsigned, 32> warp_generation{};
+  // Of __syncwarp, for each warp by mask: lanes that wait for others than these have nothing to do with them.
+  struct WarpOrder {
+    unsigned generation = 0;
+    std::array<Token, 2> tokens{};
+  };
+  std::array<std::map<unsigned, WarpOrder>, 32> warp_orders;
   Token fence_token{};
   // What the threads of a block leave, those of the next one in the same place find. NOTE: two in turn, since they must not find each other's.
   std::array<Token, 2> reuse_tokens{};

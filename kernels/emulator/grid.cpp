@@ -136,6 +136,8 @@ void thread_entry() {
   exit_thread();
 }
 
+void name_for_reports(Thread& thread) { sanitizer::name_tsan_fiber(thread.fiber.tsan_fiber, ("CUDA thread " + std::to_string(thread.rank)).c_str()); }
+
 void begin_block(Block& block) {
   Grid& running = grid();
   const dim3 &blocks = running.launch->grid, &size = running.launch->block;
@@ -164,7 +166,7 @@ void begin_block(Block& block) {
     thread->block = &block;
     thread->rank = static_cast<unsigned>(block.threads.size() - 1);
     create(thread->fiber, kStackBytes);
-    sanitizer::name_tsan_fiber(thread->fiber.tsan_fiber, ("CUDA thread " + std::to_string(thread->rank)).c_str());
+    name_for_reports(*thread);
   }
   unsigned rank = 0;
   for (unsigned z = 0; z < size.z; ++z) {
@@ -222,7 +224,10 @@ void abandon_all() {
         current = &thread;
         switch_fiber(grid().host, thread.fiber);
       }
-      if (is_left_in_the_middle) abandon(thread.fiber);
+      if (is_left_in_the_middle) {
+        abandon(thread.fiber);
+        name_for_reports(thread);
+      }
       thread.state = Thread::State::exited;
       thread.copies.clear();
     }

@@ -32,6 +32,7 @@ struct CUgraph_st {
   };
   std::vector<Node> nodes;
   CUstream_st* origin = nullptr;
+  std::uint64_t number = 0;  // of captures, counted
   bool is_valid = true;
   std::vector<CUstream_st*> streams;  // that take part in the capture
 };
@@ -49,7 +50,7 @@ struct CUstream_st {
 struct CUevent_st {
   std::uint64_t recorded = 0, reached = 0;
   std::chrono::steady_clock::time_point time;
-  CUgraph_st* capture = nullptr;  // where it was last recorded, while that is captured
+  std::uint64_t capture = 0;  // the number of the one that it was last recorded in; 0: in none
   std::vector<std::size_t> nodes;
 };
 
@@ -108,6 +109,18 @@ void add_node(CUstream_st& stream, Work work) {
   stream.last = {graph.nodes.size() - 1};
 }
 
+// The capture that the event was recorded in, while it goes on.
+CUgraph_st* capture_of(const CUevent_st& event) {
+  for (const CUstream_st* stream : streams().all) {
+    if (event.capture && stream->capture && stream->capture->number == event.capture) return stream->capture;
+  }
+  return nullptr;
+}
+
+cudaError_t refuse_captured(const char* function) {
+  return failed(cudaErrorCapturedEvent, std::string(function) + ": the event was recorded in a capture and marks no place in a stream");
+}
+
 cudaError_t push(cudaStream_t handle, Task task) {
   CUstream_st& stream = at(handle);
   stream.tasks.push_back(std::move(task));
@@ -160,8 +173,9 @@ void drain_all_streams() {
 void forget_all_work() {
   for (CUstream_st* stream : streams().all) {
     stream->tasks.clear();
-    stream->capture = nullptr;
+    if (stream->capture && stream->capture->origin == stream) delete stream->capture;
   }
+  for (CUstream_st* stream : streams().all) stream->capture = nullptr;
 }
 
 }  // namespace isda::emulator
@@ -224,11 +238,11 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t handle) {
   SIMT_API_LOCK;
   CUstream_st& stream = at(handle);
   if (stream.capture) {
-    event->capture = stream.capture;
+    event->capture = stream.capture->number;
     event->nodes = stream.last;
     return cudaSuccess;
   }
-  event->capture = nullptr;
+  event->capture = 0;
   return push(handle, {[event, turn = ++event->recorded] {
                 event->reached = std::max(event->reached, turn);
                 event->time = std::chrono::steady_clock::now();
@@ -239,11 +253,16 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t handle, cudaEvent_t event, unsigned
   SIMT_API_LOCK;
   CUstream_st& stream = at(handle);
   if (event->capture) {
+    CUgraph_st* capture = capture_of(*event);
+    if (!capture) return refuse_captured("cudaStreamWaitEvent");
     // The stream joins the capture that the event was recorded in.
     if (!stream.capture) {
-      stream.capture = event->capture;
+      stream.capture = capture;
       stream.last.clear();
-      event->capture->streams.push_back(&stream);
+      capture->streams.push_back(&stream);
+    } else if (stream.capture != capture) {
+      stream.capture->is_valid = capture->is_valid = false;
+      return failed(cudaErrorStreamCaptureMerge, "cudaStreamWaitEvent: two captures would become one");
     }
     for (const std::size_t node : event->nodes) {
       if (std::find(stream.last.begin(), stream.last.end(), node) == stream.last.end()) stream.last.push_back(node);
@@ -259,13 +278,14 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t handle, cudaEvent_t event, unsigned
 
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   SIMT_API_LOCK;
-  if (event->capture) return refuse_while_capturing("cudaEventSynchronize");
+  if (event->capture) return capture_of(*event) ? refuse_while_capturing("cudaEventSynchronize") : refuse_captured("cudaEventSynchronize");
   run_until([&] { return event->reached >= event->recorded; });
   return failed(sticky_error());
 }
 
 cudaError_t cudaEventQuery(cudaEvent_t event) {
   SIMT_API_LOCK;
+  if (event->capture) return refuse_captured("cudaEventQuery");
   run_one();
   return event->reached >= event->recorded ? cudaSuccess : cudaErrorNotReady;
 }
@@ -285,6 +305,8 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t handle, cudaStreamCaptureMode) {
   if (handle == nullptr || stream.capture)
     return failed(cudaErrorStreamCaptureUnsupported, "cudaStreamBeginCapture: the stream is captured already, or the default one");
   stream.capture = new CUgraph_st;
+  static std::uint64_t captures = 0;
+  stream.capture->number = ++captures;
   stream.capture->origin = &stream;
   stream.capture->streams = {&stream};
   stream.last.clear();

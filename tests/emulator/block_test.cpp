@@ -169,6 +169,27 @@ TEST_F(Blocks, TheLastWarpMayBeShort) {
   });
 }
 
+// NOTE: under ThreadSanitizer too the halves have nothing to do with each other, in whatever order they come.
+__global__ void halves_kernel(unsigned* y) {
+  SIMT_SHARED(values, unsigned[kWarp]);
+  const unsigned mask = threadIdx.x < 16 ? 0x0000ffffu : 0xffff0000u;
+  for (unsigned turn = 0; turn < 4; ++turn) {
+    values[threadIdx.x] = 100 * turn + threadIdx.x;
+    __syncwarp(mask);
+    y[32 * turn + threadIdx.x] = values[threadIdx.x ^ 5];
+    __syncwarp(mask);
+  }
+}
+
+TEST_F(Blocks, HalvesOfAWarpWaitForThemselves) {
+  for_each_order([](const std::string& order) {
+    const OnCard<unsigned> y(128);
+    run(1, 32, halves_kernel, y);
+    const std::vector<unsigned> seen = y.read();
+    for (unsigned i = 0; i < 128; ++i) EXPECT_EQ(seen[i], i / 32 * 100 + (i % 32 ^ 5)) << order;
+  });
+}
+
 // ---- shared memory ----
 
 template <int which>

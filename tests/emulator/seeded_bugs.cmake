@@ -84,13 +84,13 @@ isda_must_notice(plain "wrong value.*${always}" fragment_lanes_permuted async_wa
                  host_read_before_synchronise pinned_memory_written_too_early)
 # A value is wrong under some schedules.
 isda_must_notice(plain "wrong value.*noticed under [1-9]" barrier_missing_before_read barrier_missing_before_reuse barrier_missing_in_tree
-                 barrier_missing_before_product barrier_missing_before_next_copy barrier_missing_behind_async_copy syncwarp_missing race_between_blocks
-                 blocks_overlap_by_one sum_by_float_atomics event_missing_between_streams)
+                 barrier_missing_before_product barrier_missing_before_next_copy barrier_missing_behind_async_copy syncwarp_missing syncwarp_of_half_a_warp
+                 race_between_blocks blocks_overlap_by_one sum_by_float_atomics event_missing_between_streams)
 
 # ---- ThreadSanitizer: whatever the schedule, with the line ----
 isda_must_notice(thread "ThreadSanitizer: data race.*@line@" barrier_missing_before_read barrier_missing_before_reuse barrier_missing_in_tree
-                 barrier_missing_before_product barrier_missing_before_next_copy barrier_missing_behind_async_copy syncwarp_missing shuffle_used_as_fence
-                 histogram_without_atomics race_between_blocks blocks_overlap_by_one fence_missing_before_counter)
+                 barrier_missing_before_product barrier_missing_before_next_copy barrier_missing_behind_async_copy syncwarp_missing syncwarp_of_half_a_warp
+                 shuffle_used_as_fence histogram_without_atomics race_between_blocks blocks_overlap_by_one fence_missing_before_counter)
 
 # ---- AddressSanitizer: with the line ----
 isda_must_notice(address "AddressSanitizer: use-after-poison.*@line@" shared_array_one_short write_across_pieces device_pointer_on_the_host

@@ -19,6 +19,15 @@ __global__ void exchange_kernel(float* y, const float* x) {
   y[threadIdx.x] = values[threadIdx.x ^ 1];  // BUG: syncwarp_missing
 }
 
+// NOTE: each half of the warp waits for itself, and reads what the other half wrote.
+template <bool is_right>
+__global__ void halves_kernel(float* y, const float* x) {
+  SIMT_SHARED(values, float[kWarp]);
+  values[threadIdx.x] = x[threadIdx.x];
+  __syncwarp(is_right ? kAllLanes : threadIdx.x < 16 ? 0x0000ffffu : 0xffff0000u);
+  y[threadIdx.x] = values[threadIdx.x ^ 16];  // BUG: syncwarp_of_half_a_warp
+}
+
 // NOTE: every lane waits in a shuffle for every other, which orders nothing in memory.
 template <bool is_right>
 __global__ void fenced_kernel(float* y, const float* x) {
@@ -103,6 +112,7 @@ std::vector<float> exchanged(std::size_t distance) {
 }
 
 std::string syncwarp_missing(bool is_right) { return run("exchange", exchanged(1), is_right ? exchange_kernel<true> : exchange_kernel<false>); }
+std::string syncwarp_of_half_a_warp(bool is_right) { return run("halves", exchanged(16), is_right ? halves_kernel<true> : halves_kernel<false>); }
 // NOTE: the first number is 1.
 std::string shuffle_used_as_fence(bool is_right) { return run("fenced", exchanged(1), is_right ? fenced_kernel<true> : fenced_kernel<false>); }
 
@@ -140,6 +150,7 @@ std::string product_by_half_a_warp(bool is_right) {
 
 std::vector<Bug> warp_bugs() {
   return {{"syncwarp_missing", host::syncwarp_missing},
+          {"syncwarp_of_half_a_warp", host::syncwarp_of_half_a_warp},
           {"shuffle_used_as_fence", host::shuffle_used_as_fence},
           {"early_return_before_shuffle", host::early_return_before_shuffle},
           {"lane_not_in_mask", host::lane_not_in_mask},

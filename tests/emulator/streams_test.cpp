@@ -410,6 +410,47 @@ TEST_F(Streams, ACaptureBeginsOnceAndEndsWhereItBegan) {
   EXPECT_EQ(cudaGraphDestroy(graph), cudaSuccess);
 }
 
+TEST_F(Streams, AnEventRecordedInACaptureMarksNoPlaceBehindIt) {
+  const Context context(Device::cuda), other(Device::cuda);
+  const OnCard<float> y(1);
+  cuda::Event event;
+  {
+    cuda::Graph graph(context.stream());
+    set(context, y, 1);
+    event.record(context.stream());
+    graph.finish();
+  }
+  EXPECT_THROW(event.hold(other.stream()), Error);
+  EXPECT_THROW(event.wait(), Error);
+  EXPECT_FALSE(cuda::is_capturing(other.stream()));
+  // Recorded anew it does.
+  event.record(context.stream());
+  event.hold(other.stream());
+  event.wait();
+}
+
+TEST_F(Streams, TwoCapturesDoNotBecomeOne) {
+  const Context context(Device::cuda), other(Device::cuda);
+  cuda::Event event;
+  cuda::Graph graph(context.stream()), second(other.stream());
+  event.record(context.stream());
+  EXPECT_THROW(event.hold(other.stream()), Error);
+  EXPECT_THROW(graph.finish(), Error);
+  EXPECT_THROW(second.finish(), Error);
+}
+
+TEST_F(Streams, AResetEndsCaptures) {
+  const Context context(Device::cuda);
+  const OnCard<float> y(1);
+  ASSERT_EQ(cudaStreamBeginCapture(context.stream(), cudaStreamCaptureModeGlobal), cudaSuccess);
+  set(context, y, 1);
+  emulator::reset_device();
+  EXPECT_FALSE(cuda::is_capturing(context.stream()));
+  set(context, y, 2);
+  context.synchronise();
+  EXPECT_EQ(y.read()[0], 2);
+}
+
 TEST_F(Streams, AGraphThatWasNotFinishedIsThrownAway) {
   const Context context(Device::cuda);
   const OnCard<float> y(1);
