@@ -37,5 +37,5 @@ class SharedCarver {
   unsigned char* next_;
 };
 #else
-#include "kernels/emulator/language.h"
+#include "kernels/emulator/language.cuh"
 #endif

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// One thin function per PTX instruction. Under nvcc each is the instruction; as C++, kernels/emulator/ptx.h has the same functions.
+// One thin function per PTX instruction. Under nvcc each is the instruction; as C++, kernels/emulator/ptx.cuh has the same functions.
 //   PTX ISA 9.0, section 9.7; tests/emulator/conformance.cu holds both against the manual, case by case
 //
 //   ldmatrix      8 x 8 matrices of 16-bit elements from shared memory: lane 8*m+r gives the address of row r of matrix m; lane l receives
@@ -79,5 +79,5 @@ __device__ __forceinline__ void cp_async_wait() {
 }  // namespace isda::ptx
 
 #else
-#include "kernels/emulator/ptx.h"
+#include "kernels/emulator/ptx.cuh"
 #endif

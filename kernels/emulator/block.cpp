@@ -82,6 +82,16 @@ void yield() {
   suspend();
 }
 
+void make_undefined(void* begin, std::size_t bytes) {
+  const sanitizer::Unseen unseen;
+  std::memset(begin, 0xff, bytes);
+  sanitizer::mark_uninitialised(begin, bytes);
+}
+
+void check_float_atomic(const Location& where) {
+  if (options().is_strict) fail("atomicAdd of floats, whose sum depends on the order of threads", where);
+}
+
 void fence(bool is_of_block) {
   static Block::Token of_card{};
   auto* token = is_of_block ? &current->block->fence_token : &of_card;
@@ -178,6 +188,8 @@ void meet(unsigned mask, const Collective& collective, void* operands, const Loc
   if (token) sanitizer::release(token);
   void* all_operands[32];
   if (all_have_come(thread, first, all_operands, where)) {
+    sanitizer::mark_initialised(all_operands, sizeof all_operands);
+    sanitizer::mark_result_initialised();
     if (collective.meet) collective.meet(all_operands, thread.mask);
     if (order) ++order->generation;
     if (collective.orders_memory) accesses::synchronise_warp(block, warp);
@@ -234,10 +246,14 @@ std::uint32_t shared_address(const void* pointer) {
 namespace {
 
 void perform(const AsyncCopy& copy) {
+  sanitizer::permit(copy.to, copy.bytes);
   sanitizer::touch_for_write(copy.to, copy.bytes);
   auto* to = static_cast<std::byte*>(copy.to);
-  if (copy.source_bytes) std::memcpy(to, copy.from, copy.source_bytes);
-  if (copy.bytes > copy.source_bytes) std::memset(to + copy.source_bytes, 0, copy.bytes - copy.source_bytes);
+  if (copy.source_bytes) sanitizer::copy_with_state(to, copy.from, copy.source_bytes);
+  if (copy.bytes > copy.source_bytes) {
+    std::memset(to + copy.source_bytes, 0, copy.bytes - copy.source_bytes);
+    sanitizer::mark_initialised(to + copy.source_bytes, copy.bytes - copy.source_bytes);
+  }
 }
 
 }  // namespace
@@ -262,8 +278,8 @@ void async_copy(void* to, const void* from, unsigned bytes, unsigned source_byte
     return;
   }
   // Until it is waited for, the destination holds nothing one could use.
-  std::memset(to, 0xff, bytes);
-  sanitizer::mark_uninitialised(to, bytes);
+  make_undefined(to, bytes);
+  sanitizer::forbid(to, bytes);
   current->copies.push_back(copy);
 }
 

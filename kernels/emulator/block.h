@@ -109,9 +109,7 @@ struct Block {
   SharedMemory shared;
 
   // ThreadSanitizer's objects. NOTE: three generations of barriers, since a thread may still leave one while another enters the next but one.
-  struct Token {
-    char unused;
-  };
+  using Token = sanitizer::Token;
   std::array<Token, 3> barrier_tokens{};
   // Of __syncwarp, for each warp by mask: lanes that wait for others than these have nothing to do with them.
   struct WarpOrder {

@@ -5,10 +5,9 @@
 #include <cstring>
 #include <memory>
 
-#include "kernels/emulator/grid.h"
 #include "kernels/emulator/machine.h"
-#include "kernels/emulator/sanitizers.h"
 #include "kernels/emulator/shared_memory.h"
+#include "kernels/emulator/strand.h"
 
 namespace isda::emulator {
 
@@ -140,7 +139,13 @@ std::string wrong_pointer(const Launch& launch) {
 std::string run(const Launch& launch) {
   if (std::string wrong = wrong_pointer(launch); !wrong.empty()) return wrong;
   const OnTheCard on_the_card;
-  const std::string story = run_grid(launch, counters_by_name[launch.name]);
+  Counters& counters = counters_by_name[launch.name];
+  std::string story;
+  {
+    const AsStrand as_strand;
+    const sanitizer::Unseen unseen;
+    story = run_grid(*working->grid, launch, counters);
+  }
   return story.empty() ? written_outside_allocations() : story;
 }
 

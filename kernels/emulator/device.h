@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the emulated CUDA language (language.h, ptx.h) asks of the emulator while a kernel runs. Every function acts for the running thread.
+// What the emulated CUDA language (language.cuh, ptx.cuh) asks of the emulator while a kernel runs. Every function acts for the running thread.
 #pragma once
 #include <cuda_runtime.h>
 
@@ -38,8 +38,13 @@ struct Collective {
 };
 void meet(unsigned mask, const Collective& collective, void* operands, const Location& where);
 
+// What a card leaves undefined: here NaN, and for MemorySanitizer no value.
+void make_undefined(void* begin, std::size_t bytes);
+
 // Where another thread may go on in the random orders: atomics, fences, asynchronous copies.
 void yield();
+// Reports an atomic sum of floats where the options refuse them.
+void check_float_atomic(const Location& where);
 // What the thread wrote before its fence is seen behind theirs by those whose fence comes later: on the card, or only in the block.
 void fence(bool is_of_block);
 

@@ -8,7 +8,7 @@
 
 #include "kernels/emulator/emulator.h"
 #include "kernels/emulator/machine.h"
-#include "kernels/emulator/sanitizers.h"
+#include "kernels/emulator/strand.h"
 
 namespace isda::emulator {
 
@@ -156,10 +156,12 @@ cudaError_t copy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind k
   const bool is_late = options().deferred_streams && !is_capturing(stream);
 
   // What comes from pageable memory is taken now, as the driver does it; page-locked memory is read when the stream comes to it.
-  if (from_host && is_late && !is_pinned_memory(from)) {
+  // NOTE: for ThreadSanitizer always, since the host may write there again at once.
+  if (from_host && (is_late || (sanitizer::kSeesRaces && !is_capturing(stream))) && !is_pinned_memory(from)) {
     const auto* begin = static_cast<const std::byte*>(from);
     return submit(stream, [to, taken = std::vector<std::byte>(begin, begin + bytes)] {
       const OnTheCard on_the_card;
+      const AsStrand as_strand;
       std::memcpy(to, taken.data(), taken.size());
       sanitizer::mark_initialised(to, taken.size());
     });
@@ -171,7 +173,9 @@ cudaError_t copy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind k
   }
   return submit(stream, [=] {
     const OnTheCard on_the_card;
+    const AsStrand as_strand;
     if (to_host && is_late) sanitizer::permit(to, bytes);
+    if (to_host && !from_host && options().is_strict) sanitizer::check_initialised(from, bytes);
     std::memcpy(to, from, bytes);
     // NOTE: host code is not compiled with MemorySanitizer's propagation, so what it wrote counts as a value.
     if (from_host || to_host) sanitizer::mark_initialised(to, bytes);
@@ -254,6 +258,7 @@ cudaError_t cudaMemsetAsync(void* pointer, int value, std::size_t bytes, cudaStr
   if (!is_device_memory(pointer, bytes)) return failed(cudaErrorInvalidValue, "cudaMemsetAsync: the range is not memory of the card");
   return submit(stream, [=] {
     const OnTheCard on_the_card;
+    const AsStrand as_strand;
     std::memset(pointer, value, bytes);
     sanitizer::mark_initialised(pointer, bytes);
   });

@@ -21,8 +21,11 @@ enum class Order {
 
 struct Options {
   Order order = Order::forward;
-  std::uint64_t seed = 1;                           // of random and pct
-  bool deferred_streams = false;                    // false: what is enqueued runs at once; true: as late as possible, streams interleaved by the seed
+  std::uint64_t seed = 1;         // of random and pct
+  bool deferred_streams = false;  // false: what is enqueued runs at once; true: as late as possible, streams interleaved by the seed
+  // Reports, too, what a card allows and no result of ours may depend on: atomicAdd of floats, whose sum depends on the order of threads; and, where
+  // MemorySanitizer watches, copies to the host of what nobody has written or what was computed from it.
+  bool is_strict = false;
   bool late_async_copies = true;                    // cp.async writes its destination when it is waited for, and poison until then; false: at once
   int blocks_in_flight = 2;                         // 1 or 2: with two, races between neighbouring blocks are seen
   int architecture = 90;                            // the compute capability the card says it has, times ten

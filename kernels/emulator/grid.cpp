@@ -26,6 +26,8 @@ namespace {
 // NOTE: enough under AddressSanitizer too, whose frames are larger.
 constexpr std::size_t kStackBytes = 64 * 1024;
 
+}  // namespace
+
 struct Grid {
   Fiber host;
   std::array<Block, 2> blocks;
@@ -40,10 +42,12 @@ struct Grid {
 };
 
 // NOTE: never destroyed: its stacks would be unmapped while a sanitizer still knows of them.
-Grid& grid() {
-  static auto* made = new Grid;
-  return *made;
-}
+Grid& make_grid() { return *new Grid; }
+
+namespace {
+
+Grid* running_grid = nullptr;
+Grid& grid() { return *running_grid; }
 
 // ---- which block, which thread ----
 
@@ -268,8 +272,8 @@ void abort_launch(std::string report) {
   __builtin_trap();
 }
 
-std::string run_grid(const Launch& launch, Counters& counters) {
-  Grid& running = grid();
+std::string run_grid(Grid& running, const Launch& launch, Counters& counters) {
+  running_grid = &running;
   adopt_thread(running.host);
   running.launch = &launch;
   running.total = std::uint64_t{launch.grid.x} * launch.grid.y * launch.grid.z;

@@ -9,11 +9,17 @@
 #include <mutex>
 #include <string>
 
+#include "kernels/emulator/sanitizers.h"
+
 namespace isda::emulator {
 
 // One call of the API at a time, whichever host thread makes it.
 std::recursive_mutex& api_lock();
-#define SIMT_API_LOCK const std::lock_guard api_guard(::isda::emulator::api_lock())
+struct ApiCall {
+  std::lock_guard<std::recursive_mutex> lock{api_lock()};
+  sanitizer::Unseen unseen;
+};
+#define SIMT_API_LOCK const ::isda::emulator::ApiCall api_call
 
 // ---- errors (device.cpp) ----
 

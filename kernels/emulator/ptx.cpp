@@ -3,7 +3,7 @@
 //   PTX ISA 9.0: 9.7.14.5.15 (ldmatrix), 9.7.14.5.8 (m16n8k16, .bf16), 9.7.14.5.5 (m16n8k8, .tf32)
 //
 // In the formulas of the manual, groupID = lane / 4 and threadID_in_group = lane % 4.
-#include "kernels/emulator/ptx.h"
+#include "kernels/emulator/ptx.cuh"
 
 #include <algorithm>
 #include <bit>
@@ -34,12 +34,12 @@ RowOperand& row_of(void* const* operands, int lane) { return *static_cast<RowOpe
 template <int matrices, bool is_transposed>
 void load_matrix(void* const* operands, unsigned) {
   for (int matrix = 0; matrix < matrices; ++matrix) {
-    const auto element = [&](int row, int column) { return std::uint32_t{row_of(operands, 8 * matrix + row).row[column]}; };
+    const auto element = [&](int row, int column) { return &row_of(operands, 8 * matrix + row).row[column]; };
     for (int lane = 0; lane < 32; ++lane) {
       const int group = lane / 4, pair = lane % 4 * 2;
-      const std::uint32_t low = is_transposed ? element(pair, group) : element(group, pair);
-      const std::uint32_t high = is_transposed ? element(pair + 1, group) : element(group, pair + 1);
-      row_of(operands, lane).result[matrix] = low | high << 16;
+      auto* halves = reinterpret_cast<std::byte*>(&row_of(operands, lane).result[matrix]);
+      sanitizer::copy_with_state(halves, is_transposed ? element(pair, group) : element(group, pair), 2);
+      sanitizer::copy_with_state(halves + 2, is_transposed ? element(pair + 1, group) : element(group, pair + 1), 2);
     }
     std::uint32_t addresses[8];
     for (int row = 0; row < 8; ++row) addresses[row] = row_of(operands, 8 * matrix + row).address;
@@ -55,13 +55,30 @@ float bf16_at(std::uint32_t word, int half) { return std::bit_cast<float>((word 
 // The tensor core reads the upper 19 bits.
 float tf32_of(std::uint32_t word) { return std::bit_cast<float>(word & ~0x1fffu); }
 
+// Row group + 8 * (i % 2) of A lies in the i-th words of four lanes, column `group` of B in the words of the same four: whether all of them hold values.
+struct Initialised {
+  bool rows[16], columns[8];
+
+  explicit Initialised(void* const* operands) {
+    std::fill(rows, rows + 16, true);
+    std::fill(columns, columns + 8, true);
+    for (int lane = 0; lane < 32; ++lane) {
+      const auto& [a, b, d] = product_of(operands, lane);
+      for (int i = 0; i < 4; ++i) rows[lane / 4 + 8 * (i % 2)] &= sanitizer::is_initialised(&a[i], 4);
+      for (int i = 0; i < 2; ++i) columns[lane / 4] &= sanitizer::is_initialised(&b[i], 4);
+    }
+  }
+};
+
 template <int K>
 void multiply(void* const* operands, const float (&a)[16][K], const float (&b)[K][8]) {
+  const Initialised are_initialised(operands);
   for (int lane = 0; lane < 32; ++lane) {
     const int group = lane / 4, pair = lane % 4 * 2;
     float* d = product_of(operands, lane).d;
     for (int i = 0; i < 4; ++i) {
       const int row = group + 8 * (i / 2), column = pair + i % 2;
+      if (!are_initialised.rows[row] || !are_initialised.columns[column]) sanitizer::mark_uninitialised(&d[i], 4);
       // NOTE: the card's order and rounding of this sum are not documented; tests allow for it.
       float sum = d[i];
       for (int k = 0; k < K; ++k) sum += a[row][k] * b[k][column];

@@ -14,12 +14,15 @@
 #include <sanitizer/tsan_interface.h>
 extern "C" void __tsan_read_range(void* begin, unsigned long bytes);
 extern "C" void __tsan_write_range(void* begin, unsigned long bytes);
+extern "C" void __tsan_ignore_thread_begin();
+extern "C" void __tsan_ignore_thread_end();
 #endif
 #if defined(ISDA_EMULATOR_MEMORY)
 #include <sanitizer/msan_interface.h>
 #include <cstdint>
 extern "C" thread_local std::uint64_t __msan_retval_tls[100];
 extern "C" thread_local std::uint64_t __msan_param_tls[100];
+extern "C" void* __msan_memcpy(void* to, const void* from, std::size_t bytes);
 #endif
 
 namespace isda::emulator::sanitizer {
@@ -63,17 +66,36 @@ inline constexpr bool kSeesRaces = true;
 inline constexpr bool kSeesRaces = false;
 #endif
 
-inline void release([[maybe_unused]] void* object) {
+// What a thread leaves by release(), a later acquire() of the same token finds: everything before the one lies before everything behind the other.
+struct Token {
+  char unused;
+};
+
+inline void release([[maybe_unused]] Token* token) {
 #if defined(ISDA_EMULATOR_THREAD)
-  __tsan_release(object);
+  __tsan_release(token);
 #endif
 }
 
-inline void acquire([[maybe_unused]] void* object) {
+inline void acquire([[maybe_unused]] Token* token) {
 #if defined(ISDA_EMULATOR_THREAD)
-  __tsan_acquire(object);
+  __tsan_acquire(token);
 #endif
 }
+
+// While one lives, ThreadSanitizer does not see what the calling thread reads, writes and frees: the emulator's own work, which on a card nobody does.
+class Unseen {
+ public:
+#if defined(ISDA_EMULATOR_THREAD)
+  Unseen() { __tsan_ignore_thread_begin(); }
+  ~Unseen() { __tsan_ignore_thread_end(); }
+#else
+  // NOTE: not trivial, or the compiler would call every variable of it unused.
+  Unseen() {}
+#endif
+  Unseen(const Unseen&) = delete;
+  Unseen& operator=(const Unseen&) = delete;
+};
 
 // An access that the emulator makes for the running thread.
 inline void touch_for_read([[maybe_unused]] const void* begin, [[maybe_unused]] std::size_t bytes) {
@@ -102,7 +124,31 @@ inline void mark_initialised([[maybe_unused]] const void* begin, [[maybe_unused]
 #endif
 }
 
-// NOTE: the emulator is not instrumented, so what it returns to a kernel would carry the shadow of whatever was returned before.
+// As memcpy, and what held no value holds none there.
+inline void copy_with_state(void* to, const void* from, std::size_t bytes) {
+#if defined(ISDA_EMULATOR_MEMORY)
+  __msan_memcpy(to, from, bytes);
+#else
+  __builtin_memcpy(to, from, bytes);
+#endif
+}
+
+inline bool is_initialised([[maybe_unused]] const void* begin, [[maybe_unused]] std::size_t bytes) {
+#if defined(ISDA_EMULATOR_MEMORY)
+  return __msan_test_shadow(begin, bytes) < 0;
+#else
+  return true;
+#endif
+}
+
+// Reports the first of these bytes that holds no value.
+inline void check_initialised([[maybe_unused]] const void* begin, [[maybe_unused]] std::size_t bytes) {
+#if defined(ISDA_EMULATOR_MEMORY)
+  __msan_check_mem_is_initialized(begin, bytes);
+#endif
+}
+
+// NOTE: the emulator is not instrumented, so what it returns to a kernel, or calls one with, would carry the shadow of whatever was there before.
 inline void mark_result_initialised() {
 #if defined(ISDA_EMULATOR_MEMORY)
   for (auto& word : __msan_retval_tls) word = 0;
@@ -134,6 +180,13 @@ inline void* current_tsan_fiber() {
   return __tsan_get_current_fiber();
 #else
   return nullptr;
+#endif
+}
+
+// The same stack from now on counts as another thread's.
+inline void act_as([[maybe_unused]] void* tsan_fiber) {
+#if defined(ISDA_EMULATOR_THREAD)
+  __tsan_switch_to_fiber(tsan_fiber, __tsan_switch_to_fiber_no_sync);
 #endif
 }
 

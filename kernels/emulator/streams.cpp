@@ -1,57 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
-// Streams, events and graphs of the emulated card.
+// Streams and events of the emulated card.
 //
 // Immediate: what is enqueued runs at once. Deferred: it waits until somebody synchronises; then streams take turns by the dice, so that a
-// missing event or synchronisation shows as a stale value. A capture records tasks and what each must come after; a replay runs them in an
-// order that this allows.
+// missing event or synchronisation shows as a stale value. ThreadSanitizer sees it whatever the order (strand.h).
+#include "kernels/emulator/streams.h"
+
 #include <algorithm>
 #include <chrono>
-#include <deque>
-#include <memory>
-#include <vector>
 
-#include "kernels/emulator/block.h"
 #include "kernels/emulator/emulator.h"
 #include "kernels/emulator/machine.h"
 
-namespace {
-
-using isda::emulator::Work;
-
-struct Task {
-  Work work;
-  std::function<bool()> may_run = {};  // empty: always
-};
-
-}  // namespace
-
-struct CUgraph_st {
-  struct Node {
-    Work work;
-    std::vector<std::size_t> after;
-  };
-  std::vector<Node> nodes;
-  CUstream_st* origin = nullptr;
-  std::uint64_t number = 0;  // of captures, counted
-  bool is_valid = true;
-  std::vector<CUstream_st*> streams;  // that take part in the capture
-};
-
-struct CUgraphExec_st {
-  std::vector<CUgraph_st::Node> nodes;
-};
-
-struct CUstream_st {
-  std::deque<Task> tasks;
-  CUgraph_st* capture = nullptr;
-  std::vector<std::size_t> last;  // nodes of the capture that the next one comes after
-};
-
-struct CUevent_st {
+struct CUevent_st : std::enable_shared_from_this<CUevent_st> {
+  // NOTE: given up when the event is destroyed; what still waits in a stream for the event keeps it.
+  std::shared_ptr<CUevent_st> self;
   std::uint64_t recorded = 0, reached = 0;
   std::chrono::steady_clock::time_point time;
   std::uint64_t capture = 0;  // the number of the one that it was last recorded in; 0: in none
   std::vector<std::size_t> nodes;
+  isda::emulator::sanitizer::Token token{};
 };
 
 namespace isda::emulator {
@@ -68,8 +35,10 @@ Streams& streams() {
   return *made;
 }
 
+}  // namespace
+
 // NOTE: begun anew by every new seed, so that a seed repeats what happened.
-Dice& dice() {
+Dice& stream_dice() {
   static std::uint64_t seed = options().seed;
   static Dice made(seed);
   if (seed != options().seed) made = Dice(seed = options().seed);
@@ -80,18 +49,27 @@ CUstream_st& at(cudaStream_t stream) {
   return stream == nullptr || stream == cudaStreamLegacy || stream == cudaStreamPerThread ? streams().default_stream : *stream;
 }
 
+namespace {
+
 bool is_empty(const CUstream_st* stream) { return stream->tasks.empty(); }
+
+void run(CUstream_st& stream, const Task& task) {
+  working = &stream.strand;
+  acquire_as_strand(stream.enqueued);
+  task.work();
+  release_as_strand(stream.done);
+}
 
 // Runs one task of a stream that may run, chosen by the dice; false when none may.
 bool run_one() {
   const auto& all = streams().all;
-  const auto first = static_cast<std::size_t>(dice().below(static_cast<unsigned>(all.size())));
+  const auto first = static_cast<std::size_t>(stream_dice().below(static_cast<unsigned>(all.size())));
   for (std::size_t i = 0; i < all.size(); ++i) {
     CUstream_st& stream = *all[(first + i) % all.size()];
     if (stream.tasks.empty() || (stream.tasks.front().may_run && !stream.tasks.front().may_run())) continue;
     const Task task = std::move(stream.tasks.front());
     stream.tasks.pop_front();
-    task.work();
+    run(stream, task);
     return true;
   }
   return false;
@@ -123,25 +101,10 @@ cudaError_t refuse_captured(const char* function) {
 
 cudaError_t push(cudaStream_t handle, Task task) {
   CUstream_st& stream = at(handle);
+  sanitizer::release(&stream.enqueued);
   stream.tasks.push_back(std::move(task));
   if (!options().deferred_streams) run_until([&] { return stream.tasks.empty(); });
   return cudaSuccess;
-}
-
-// Nodes in an order that their dependencies allow: as captured, or by the dice.
-void replay(const std::vector<CUgraph_st::Node>& nodes) {
-  std::vector<bool> is_done(nodes.size());
-  for (std::size_t count = 0; count < nodes.size(); ++count) {
-    const std::size_t first = options().deferred_streams ? dice().below(static_cast<unsigned>(nodes.size())) : 0;
-    for (std::size_t i = 0; i < nodes.size(); ++i) {
-      const std::size_t candidate = (first + i) % nodes.size();
-      const auto& after = nodes[candidate].after;
-      if (is_done[candidate] || !std::all_of(after.begin(), after.end(), [&](std::size_t node) { return is_done[node]; })) continue;
-      nodes[candidate].work();
-      is_done[candidate] = true;
-      break;
-    }
-  }
 }
 
 }  // namespace
@@ -168,6 +131,14 @@ cudaError_t refuse_while_capturing(const char* function) {
 
 void drain_all_streams() {
   run_until([] { return std::all_of(streams().all.begin(), streams().all.end(), is_empty); });
+  for (CUstream_st* stream : streams().all) sanitizer::acquire(&stream->done);
+}
+
+// What the stream has done lies before what the host does next.
+cudaError_t wait_for(CUstream_st& stream) {
+  run_until([&] { return stream.tasks.empty(); });
+  sanitizer::acquire(&stream.done);
+  return failed(sticky_error());
 }
 
 void forget_all_work() {
@@ -199,8 +170,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t handle) {
   SIMT_API_LOCK;
   CUstream_st& stream = at(handle);
   if (stream.capture) return refuse_while_capturing("cudaStreamSynchronize");
-  run_until([&] { return stream.tasks.empty(); });
-  return failed(sticky_error());
+  return wait_for(stream);
 }
 
 cudaError_t cudaDeviceSynchronize() {
@@ -214,6 +184,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   SIMT_API_LOCK;
   cudaStreamSynchronize(stream);
   std::erase(streams().all, stream);
+  give_back(stream->strand);
   delete stream;
   return cudaSuccess;
 }
@@ -221,16 +192,16 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 // ---- events ----
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
-  *event = new CUevent_st;
+  const auto made = std::make_shared<CUevent_st>();
+  made->self = made;
+  *event = made.get();
   return cudaSuccess;
 }
 cudaError_t cudaEventCreate(cudaEvent_t* event) { return cudaEventCreateWithFlags(event, 0); }
 
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
   SIMT_API_LOCK;
-  // NOTE: tasks that are still waiting in a stream name the event.
-  if (event->reached < event->recorded) drain_all_streams();
-  delete event;
+  event->self.reset();
   return cudaSuccess;
 }
 
@@ -243,7 +214,8 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t handle) {
     return cudaSuccess;
   }
   event->capture = 0;
-  return push(handle, {[event, turn = ++event->recorded] {
+  return push(handle, {[event = event->shared_from_this(), turn = ++event->recorded] {
+                release_as_strand(event->token);
                 event->reached = std::max(event->reached, turn);
                 event->time = std::chrono::steady_clock::now();
               }});
@@ -273,13 +245,15 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t handle, cudaEvent_t event, unsigned
     stream.capture->is_valid = false;
     return failed(cudaErrorStreamCaptureUnsupported, "cudaStreamWaitEvent: a captured stream waits for an event that was recorded outside of the capture");
   }
-  return push(handle, {[] {}, [event, turn = event->recorded] { return event->reached >= turn; }});
+  const auto kept = event->shared_from_this();
+  return push(handle, {[kept] { acquire_as_strand(kept->token); }, [kept, turn = event->recorded] { return kept->reached >= turn; }});
 }
 
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   SIMT_API_LOCK;
   if (event->capture) return capture_of(*event) ? refuse_while_capturing("cudaEventSynchronize") : refuse_captured("cudaEventSynchronize");
   run_until([&] { return event->reached >= event->recorded; });
+  sanitizer::acquire(&event->token);
   return failed(sticky_error());
 }
 
@@ -287,91 +261,15 @@ cudaError_t cudaEventQuery(cudaEvent_t event) {
   SIMT_API_LOCK;
   if (event->capture) return refuse_captured("cudaEventQuery");
   run_one();
-  return event->reached >= event->recorded ? cudaSuccess : cudaErrorNotReady;
+  if (event->reached < event->recorded) return cudaErrorNotReady;
+  sanitizer::acquire(&event->token);
+  return cudaSuccess;
 }
 
 cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t begin, cudaEvent_t end) {
   SIMT_API_LOCK;
   if (begin->reached < begin->recorded || end->reached < end->recorded) return failed(cudaErrorNotReady);
   *milliseconds = std::chrono::duration<float, std::milli>(end->time - begin->time).count();
-  return cudaSuccess;
-}
-
-// ---- graphs ----
-
-cudaError_t cudaStreamBeginCapture(cudaStream_t handle, cudaStreamCaptureMode) {
-  SIMT_API_LOCK;
-  CUstream_st& stream = at(handle);
-  if (handle == nullptr || stream.capture)
-    return failed(cudaErrorStreamCaptureUnsupported, "cudaStreamBeginCapture: the stream is captured already, or the default one");
-  stream.capture = new CUgraph_st;
-  static std::uint64_t captures = 0;
-  stream.capture->number = ++captures;
-  stream.capture->origin = &stream;
-  stream.capture->streams = {&stream};
-  stream.last.clear();
-  return cudaSuccess;
-}
-
-cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* status) {
-  SIMT_API_LOCK;
-  const CUgraph_st* capture = at(stream).capture;
-  *status = !capture ? cudaStreamCaptureStatusNone : capture->is_valid ? cudaStreamCaptureStatusActive : cudaStreamCaptureStatusInvalidated;
-  return cudaSuccess;
-}
-
-cudaError_t cudaStreamEndCapture(cudaStream_t handle, cudaGraph_t* graph) {
-  SIMT_API_LOCK;
-  CUstream_st& stream = at(handle);
-  *graph = nullptr;
-  if (!stream.capture || stream.capture->origin != &stream) return failed(cudaErrorInvalidValue, "cudaStreamEndCapture: no capture began on this stream");
-  std::unique_ptr<CUgraph_st> captured(stream.capture);
-  // What other streams did must have come back to this one by an event.
-  bool is_joined = true;
-  for (CUstream_st* other : captured->streams) {
-    if (other != &stream) {
-      for (const std::size_t node : other->last) {
-        std::vector<bool> is_before(captured->nodes.size());
-        for (const std::size_t last : stream.last) is_before[last] = true;
-        for (std::size_t i = captured->nodes.size(); i-- > 0;) {
-          if (is_before[i]) {
-            for (const std::size_t before : captured->nodes[i].after) is_before[before] = true;
-          }
-        }
-        is_joined = is_joined && is_before[node];
-      }
-    }
-    other->capture = nullptr;
-  }
-  if (!captured->is_valid) return failed(cudaErrorStreamCaptureInvalidated);
-  if (!is_joined) return failed(cudaErrorStreamCaptureUnjoined, "cudaStreamEndCapture: another stream joined the capture and did not come back");
-  *graph = captured.release();
-  return cudaSuccess;
-}
-
-cudaError_t cudaGraphGetNodes(cudaGraph_t graph, cudaGraphNode_t* nodes, std::size_t* count) {
-  if (nodes) return failed(cudaErrorInvalidValue, "cudaGraphGetNodes: the emulator only counts nodes");
-  *count = graph->nodes.size();
-  return cudaSuccess;
-}
-
-cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph, unsigned long long) {
-  *executable = new CUgraphExec_st{graph->nodes};
-  return cudaSuccess;
-}
-
-cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
-  SIMT_API_LOCK;
-  // NOTE: the task keeps the nodes: the graph may be destroyed before the stream comes to it.
-  return submit(stream, [nodes = executable->nodes] { replay(nodes); });
-}
-
-cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
-  delete graph;
-  return cudaSuccess;
-}
-cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) {
-  delete executable;
   return cudaSuccess;
 }
 

@@ -71,6 +71,7 @@ int compare_names(std::set<std::string> expected) {
 }
 
 int main(int argc, char** argv) {
+  const Strictly strictly;
   const std::string argument = argc > 1 ? argv[1] : "";
   if (argument == "--mode") {
     fmt::print("{}\n", kMode);

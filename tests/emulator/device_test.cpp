@@ -102,6 +102,7 @@ TEST_F(Card, CopiesAreCheckedForDirectionAndSize) {
   EXPECT_EQ(copy(a, b + 1, kBytes, cudaMemcpyDeviceToDevice), "cudaMemcpyAsync: the source is smaller than what is copied");
   EXPECT_EQ(cudaMemsetAsync(a, 0, kBytes + 1, nullptr), cudaErrorInvalidValue);
   EXPECT_EQ(story(), "cudaMemsetAsync: the range is not memory of the card");
+  cuda::synchronise(nullptr);
 }
 
 // ---- launches ----

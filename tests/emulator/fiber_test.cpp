@@ -64,7 +64,7 @@ class Routine {
   }
 
   static inline Routine* running = nullptr;
-  static inline char token = 0;
+  static inline sanitizer::Token token{};
   void (*body_)(Routine&);
 };
 

@@ -53,6 +53,7 @@ set(always "noticed under 10 of 10 schedules")
 isda_must_notice(plain "divergent barrier: [^\n]* at @line@.*${always}" divergent_barrier early_return_before_barrier barrier_in_unequal_loop)
 isda_must_notice(plain "deadlock: [^\n]*\n[^\n]* at @line@.*${always}" deadlock early_return_before_shuffle mismatched_masks product_by_half_a_warp)
 isda_must_notice(plain "by a lane that is not in its mask, by thread [^\n]* at @line@.*${always}" lane_not_in_mask)
+isda_must_notice(plain "atomicAdd of floats, whose sum depends on the order of threads, by thread [^\n]* at @line@.*${always}" sum_by_float_atomics)
 isda_must_notice(plain "waits in [^\n]* at @line@.*${always}" mismatched_collectives)
 isda_must_notice(plain "of dynamic shared memory, the launch asked for 508, by thread [^\n]* at @line@.*${always}" carved_more_than_launched)
 isda_must_notice(plain "declares 49156 bytes of shared memory, at most 49152 [^\n]* at @line@.*${always}" declared_too_much_shared)
@@ -85,22 +86,27 @@ isda_must_notice(plain "wrong value.*${always}" fragment_lanes_permuted async_wa
 # A value is wrong under some schedules.
 isda_must_notice(plain "wrong value.*noticed under [1-9]" barrier_missing_before_read barrier_missing_before_reuse barrier_missing_in_tree
                  barrier_missing_before_product barrier_missing_before_next_copy barrier_missing_behind_async_copy syncwarp_missing syncwarp_of_half_a_warp
-                 race_between_blocks blocks_overlap_by_one sum_by_float_atomics event_missing_between_streams)
+                 race_between_blocks blocks_overlap_by_one event_missing_between_streams edge_missing_between_branches)
 
 # ---- ThreadSanitizer: whatever the schedule, with the line ----
 isda_must_notice(thread "ThreadSanitizer: data race.*@line@" barrier_missing_before_read barrier_missing_before_reuse barrier_missing_in_tree
                  barrier_missing_before_product barrier_missing_before_next_copy barrier_missing_behind_async_copy syncwarp_missing syncwarp_of_half_a_warp
-                 shuffle_used_as_fence histogram_without_atomics race_between_blocks blocks_overlap_by_one fence_missing_before_counter)
+                 shuffle_used_as_fence histogram_without_atomics race_between_blocks blocks_overlap_by_one fence_missing_before_counter
+                 async_copy_not_committed host_read_before_synchronise pinned_memory_written_too_early)
+# Between streams, and between branches of a graph: the lines are those of the two kernels.
+isda_must_notice(thread "ThreadSanitizer: data race.*add_kernel[^\n]*${here}/seeded_host\\.cu:.*add_kernel[^\n]*${here}/seeded_host\\.cu:"
+                 event_missing_between_streams edge_missing_between_branches)
 
 # ---- AddressSanitizer: with the line ----
 isda_must_notice(address "AddressSanitizer: use-after-poison.*@line@" shared_array_one_short write_across_pieces device_pointer_on_the_host
-                 host_read_before_synchronise)
+                 host_read_before_synchronise read_before_async_wait async_wait_one_group_late async_copy_not_committed)
 isda_must_notice(address "AddressSanitizer: heap-buffer-overflow.*@line@" global_read_past_the_end global_write_past_the_end row_guard_missing_in_store
                  padding_test_wrong copy_longer_than_the_hosts_array)
 isda_must_notice(address "AddressSanitizer: heap-use-after-free.*@line@" use_after_free_by_structure)
 
 # ---- MemorySanitizer: with the line ----
-isda_must_notice(memory "MemorySanitizer: use-of-uninitialized-value.*@line@" branch_on_shared_not_initialised global_not_initialised)
+isda_must_notice(memory "MemorySanitizer: use-of-uninitialized-value.*@line@" branch_on_shared_not_initialised global_not_initialised
+                 shared_not_initialised shuffle_from_outside_of_mask sums_not_initialised)
 
 # No bug is without an expectation.
 list(REMOVE_DUPLICATES bugs_expected)

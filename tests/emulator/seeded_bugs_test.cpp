@@ -13,6 +13,7 @@ namespace {
 class RightForm : public testing::TestWithParam<Bug> {};
 
 TEST_P(RightForm, IsSilent) {
+  const Strictly strictly;
   for_each_order([&](const std::string& order) {
     SCOPED_TRACE(order);
     EXPECT_EQ(GetParam().commit(true), "");

@@ -75,7 +75,7 @@ std::string pinned_memory_written_too_early(bool is_right) {
   for (std::size_t i = 0; i < kThreads; ++i) from.values[i] = 1;
   cuda::copy_to_device(x, from.values, kBytes, context.stream());
   if (is_right) context.synchronise();
-  from.values[0] = 2;  // the next batch
+  from.values[0] = 2;  // BUG: pinned_memory_written_too_early
   context.synchronise();
   return difference(x.read(), std::vector<float>(kThreads, 1));
 }
@@ -95,6 +95,27 @@ std::string event_missing_between_streams(bool is_right) {
 }
 
 // ---- graphs ----
+
+// NOTE: two branches, of which the second needs what the first writes.
+std::string edge_missing_between_branches(bool is_right) {
+  const LateStreams late;
+  const Context context(Device::cuda), aside(Device::cuda);
+  const OnCard<float> x(numbers(kThreads)), y(kThreads), z(kThreads);
+  cuda::Event fork, is_written, join;
+  cuda::Graph graph(context.stream());
+  fork.record(context.stream());
+  fork.hold(aside.stream());
+  add(context, y, x, 1);
+  is_written.record(context.stream());
+  if (is_right) is_written.hold(aside.stream());
+  add(aside, z, y, 1);
+  join.record(aside.stream());
+  join.hold(context.stream());
+  graph.finish();
+  graph.launch(context.stream());
+  context.synchronise();
+  return difference(z.read(), numbers_and(2));
+}
 
 std::string allocation_in_capture(bool is_right) {
   const Context context(Device::cuda);
@@ -220,6 +241,7 @@ std::vector<Bug> host_bugs() {
   return {{"host_read_before_synchronise", host::host_read_before_synchronise},
           {"pinned_memory_written_too_early", host::pinned_memory_written_too_early},
           {"event_missing_between_streams", host::event_missing_between_streams},
+          {"edge_missing_between_branches", host::edge_missing_between_branches},
           {"allocation_in_capture", host::allocation_in_capture},
           {"synchronisation_in_capture", host::synchronisation_in_capture},
           {"fork_not_joined_in_capture", host::fork_not_joined_in_capture},

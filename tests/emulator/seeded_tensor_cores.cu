@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Bugs of kernels that feed tensor cores: cp.async, ldmatrix and mma.sync, as a product of matrices and a convolution use them.
+#include <algorithm>
+
 #include "kernels/common/ptx.cuh"
 #include "kernels/common/simt.cuh"
 #include "kernels/emulator/emulator.h"
@@ -15,6 +17,7 @@ enum class Product {
   barrier_missing_before_product,
   barrier_missing_before_next_copy,
   async_wait_one_group_late,
+  sums_not_initialised,
   fragment_lanes_permuted,
   row_guard_missing_in_store,
   rows_without_padding
@@ -40,26 +43,28 @@ __global__ void product_kernel(float* c, const __nv_bfloat16* a, const __nv_bflo
     if (row < kColumns) ptx::cp_async<16>(b_tile + (stage * kColumns + row) * stride + first, b + row * depth + step * kStep + first, true);
   };
 
-  float sums[4] = {};
+  float sums[4];
+  if constexpr (bug != Product::sums_not_initialised) std::fill(sums, sums + 4, 0.0f);
   const unsigned steps = depth / kStep;
   copy(0);
   ptx::cp_async_commit();
   for (unsigned step = 0; step < steps; ++step) {
     if (step + 1 < steps) copy(step + 1);  // BUG: barrier_missing_before_next_copy
     ptx::cp_async_commit();
-    ptx::cp_async_wait<bug == Product::async_wait_one_group_late ? 2 : 1>();  // BUG: async_wait_one_group_late
+    ptx::cp_async_wait<bug == Product::async_wait_one_group_late ? 2 : 1>();
     if constexpr (bug != Product::barrier_missing_before_product) __syncthreads();
     const unsigned stage = step % kStages;
     std::uint32_t a_words[4], b_words[2];
-    ptx::ldmatrix_x4(a_words, a_tile + (stage * kRows + first_row + lane % 16) * stride + lane / 16 * 8);  // BUG: rows_without_padding
-    const unsigned column = bug == Product::fragment_lanes_permuted ? lane % 8 ^ 1 : lane % 8;             // BUG: fragment_lanes_permuted
-    ptx::ldmatrix_x2(b_words, b_tile + (stage * kColumns + column) * stride + lane / 8 % 2 * 8);           // BUG: barrier_missing_before_product
+    ptx::ldmatrix_x4(a_words,
+                     a_tile + (stage * kRows + first_row + lane % 16) * stride + lane / 16 * 8);  // BUG: rows_without_padding async_wait_one_group_late
+    const unsigned column = bug == Product::fragment_lanes_permuted ? lane % 8 ^ 1 : lane % 8;    // BUG: fragment_lanes_permuted
+    ptx::ldmatrix_x2(b_words, b_tile + (stage * kColumns + column) * stride + lane / 8 % 2 * 8);  // BUG: barrier_missing_before_product
     ptx::mma_m16n8k16_bf16(sums, a_words, b_words);
     if constexpr (bug != Product::barrier_missing_before_next_copy) __syncthreads();
   }
   for (unsigned i = 0; i < 4; ++i) {
     const unsigned row = first_row + lane / 4 + i / 2 * 8, column = lane % 4 * 2 + i % 2;
-    if (bug == Product::row_guard_missing_in_store || row < rows) c[row * kColumns + column] = sums[i];  // BUG: row_guard_missing_in_store
+    if (bug == Product::row_guard_missing_in_store || row < rows) c[row * kColumns + column] = sums[i];  // BUG: row_guard_missing_in_store sums_not_initialised
   }
 }
 
@@ -100,10 +105,10 @@ __global__ void reversed_kernel(float* y, const float* x) {
     ptx::cp_async<16>(tile + 4 * threadIdx.x + beyond, x + 4 * threadIdx.x + shift, true);  // BUG: async_source_misaligned async_destination_outside
     if (bug != Copy::not_committed) ptx::cp_async_commit();
     if (bug == Copy::read_before_wait) early = 0 * tile[4 * threadIdx.x];  // BUG: read_before_async_wait
-    ptx::cp_async_wait<0>();                                               // BUG: async_copy_not_committed
+    ptx::cp_async_wait<0>();
   }
   if (bug != Copy::barrier_missing) __syncthreads();
-  y[threadIdx.x] = tile[63 - threadIdx.x] + early;  // BUG: barrier_missing_behind_async_copy
+  y[threadIdx.x] = tile[63 - threadIdx.x] + early;  // BUG: barrier_missing_behind_async_copy async_copy_not_committed
 }
 
 }  // namespace
@@ -183,6 +188,7 @@ std::vector<Bug> tensor_core_bugs() {
   return {{"barrier_missing_before_product", host::product<Product::barrier_missing_before_product>},
           {"barrier_missing_before_next_copy", host::product<Product::barrier_missing_before_next_copy>},
           {"async_wait_one_group_late", host::product<Product::async_wait_one_group_late>},
+          {"sums_not_initialised", host::product<Product::sums_not_initialised>},
           {"fragment_lanes_permuted", host::product<Product::fragment_lanes_permuted>},
           {"row_guard_missing_in_store", host::product<Product::row_guard_missing_in_store>},
           {"rows_without_padding", host::product<Product::rows_without_padding>},

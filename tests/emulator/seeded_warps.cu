@@ -59,8 +59,8 @@ __global__ void outside_source_kernel(float* y, const float* x) {
   if (threadIdx.x >= 16) return;
   // NOTE: lanes 8 to 15 read from lanes that do not take part, unless a width keeps them inside.
   constexpr int width = is_right ? 16 : 32;
-  const float other = __shfl_down_sync(0x0000ffffu, x[threadIdx.x], 8, width);  // BUG: shuffle_from_outside_of_mask
-  y[threadIdx.x] = x[threadIdx.x] + other;
+  const float other = __shfl_down_sync(0x0000ffffu, x[threadIdx.x], 8, width);
+  y[threadIdx.x] = x[threadIdx.x] + other;  // BUG: shuffle_from_outside_of_mask
 }
 
 // ---- in what ----

@@ -5,13 +5,15 @@
 #include <cmath>
 
 #include "kernels/common/simt.cuh"
+#include "kernels/emulator/sanitizers.h"
 #include "tests/emulator/emulated_card.h"
 #include "tests/emulator/on_card.h"
 
 namespace isda {
 namespace {
 
-__global__ void set_kernel(float* y, float value) { *y = value; }
+// NOTE: atomically, since in some tests streams write there in no order, on purpose.
+__global__ void set_kernel(float* y, float value) { atomicExch(y, value); }
 __global__ void add_kernel(float* y, const float* a, const float* b) { *y = *a + *b; }
 __global__ void fail_kernel() { __syncwarp(2); }
 
@@ -47,6 +49,7 @@ TEST_F(Streams, ImmediateRunsAtOnce) {
   const Pinned seen;
   set(context, y, 3);
   cuda::copy_to_host(&seen.value, y, sizeof(float), context.stream());
+  const emulator::sanitizer::Unseen unseen;
   EXPECT_EQ(seen.value, 3);
 }
 
@@ -73,7 +76,10 @@ TEST_F(Streams, WhatTheHostReadsTooEarlyIsPoison) {
   seen.value = 5;
   set(context, y, 3);
   cuda::copy_to_host(&seen.value, y, sizeof(float), context.stream());
-  EXPECT_TRUE(std::isnan(seen.value));
+  {
+    const emulator::sanitizer::Unseen unseen;
+    EXPECT_TRUE(std::isnan(seen.value));
+  }
   context.synchronise();
   EXPECT_EQ(seen.value, 3);
 }
@@ -142,7 +148,11 @@ TEST_F(Streams, PageableMemoryIsTakenAtTheCallAndPinnedMemoryWhenTheStreamComesT
   pinned.value = 1;
   cuda::copy_to_device(x, pageable.data(), sizeof(float), context.stream());
   cuda::copy_to_device(y, &pinned.value, sizeof(float), context.stream());
-  pageable[0] = pinned.value = 2;
+  pageable[0] = 2;
+  {
+    const emulator::sanitizer::Unseen unseen;
+    pinned.value = 2;
+  }
   context.synchronise();
   EXPECT_EQ(x.read()[0], 1);
   EXPECT_EQ(y.read()[0], 2);
@@ -174,7 +184,10 @@ TEST_F(Streams, AnEventOrdersTwoStreams) {
     return is_right;
   };
   EXPECT_EQ(often([&] { return sum_is_right(true); }), kSeeds);
-  EXPECT_LT(often([&] { return sum_is_right(false); }), kSeeds);
+  // NOTE: ThreadSanitizer would report it, as it should (seeded bug event_missing_between_streams).
+  if constexpr (!emulator::sanitizer::kSeesRaces) {
+    EXPECT_LT(often([&] { return sum_is_right(false); }), kSeeds);
+  }
 }
 
 TEST_F(Streams, AWaitHoldsForTheRecordBeforeIt) {

@@ -12,6 +12,24 @@
 
 namespace isda {
 
+// While one lives, the emulated card also reports what a card allows and no kernel of the house does (kernels/emulator/emulator.h).
+class Strictly {
+ public:
+#if defined(ISDA_EMULATED)
+  Strictly() { emulator::options().is_strict = true; }
+  ~Strictly() { emulator::options().is_strict = before_; }
+#else
+  Strictly() {}
+#endif
+  Strictly(const Strictly&) = delete;
+  Strictly& operator=(const Strictly&) = delete;
+
+#if defined(ISDA_EMULATED)
+ private:
+  bool before_ = emulator::options().is_strict;
+#endif
+};
+
 // Calls body(name of the schedule) under each.
 template <class Body>
 void for_each_order(Body&& body) {

@@ -103,6 +103,7 @@ class Cuda : public testing::Test {
     Problem expected = problem_of(make_, type_, test_seed());
     SCOPED_TRACE(fmt::format("ISDA_TEST_SEED={} {} {}", test_seed(), name_of(type_), expected.label()));
     expected.run(Context(Device::reference));
+    const Strictly strictly;
     Problem first = problem_of(make_, type_, test_seed(), Device::cuda), actual = problem_of(make_, type_, test_seed(), Device::cuda);
     first.run(Context(Device::cuda));
     double worst = 0;

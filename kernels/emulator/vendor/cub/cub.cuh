@@ -7,7 +7,7 @@
 //   SIMT_SHARED(storage, Reduce::TempStorage);
 //   const float sum = Reduce(storage).Sum(value);      in thread 0, as with CUB
 #pragma once
-#include "kernels/emulator/language.h"
+#include "kernels/emulator/language.cuh"
 
 namespace cub {
 

@@ -4,7 +4,7 @@
 // Each lane reads its own operands here, in code that is compiled with the kernel, so that sanitizers see the access and its line; what lanes
 // exchange is done by the last of them (ptx.cpp).
 #pragma once
-#include "kernels/emulator/language.h"
+#include "kernels/emulator/language.cuh"
 
 namespace isda::emulator {
 

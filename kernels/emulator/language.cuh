@@ -116,7 +116,7 @@ SIMT_MEETING void meet_in_shuffle(void* const* operands, unsigned mask) {
     if (mask >> source & 1)
       mine.result = static_cast<ShuffleOperand<T>*>(operands[source])->value;
     else
-      std::memset(static_cast<void*>(&mine.result), 0xff, sizeof(T));  // NOTE: undefined on a card; here a NaN
+      make_undefined(&mine.result, sizeof(T));
   }
 }
 
@@ -214,7 +214,8 @@ inline unsigned __reduce_max_sync(unsigned mask, unsigned value, SIMT_WHERE) {
 // ---- Atomics, fences, caches ----
 
 template <class T>
-T atomicAdd(T* address, std::type_identity_t<T> value) {
+T atomicAdd(T* address, std::type_identity_t<T> value, SIMT_WHERE) {
+  if constexpr (std::is_floating_point_v<T>) isda::emulator::check_float_atomic(where);
   isda::emulator::yield();
   return std::atomic_ref<T>(*address).fetch_add(value, std::memory_order_relaxed);
 }
