@@ -55,8 +55,8 @@ __global__ void product_kernel(float* c, const __nv_bfloat16* a, const __nv_bflo
     if constexpr (bug != Product::barrier_missing_before_product) __syncthreads();
     const unsigned stage = step % kStages;
     std::uint32_t a_words[4], b_words[2];
-    ptx::ldmatrix_x4(a_words,
-                     a_tile + (stage * kRows + first_row + lane % 16) * stride + lane / 16 * 8);  // BUG: rows_without_padding async_wait_one_group_late
+    const auto* a_row = a_tile + (stage * kRows + first_row + lane % 16) * stride + lane / 16 * 8;
+    ptx::ldmatrix_x4(a_words, a_row);                                                             // BUG: rows_without_padding async_wait_one_group_late
     const unsigned column = bug == Product::fragment_lanes_permuted ? lane % 8 ^ 1 : lane % 8;    // BUG: fragment_lanes_permuted
     ptx::ldmatrix_x2(b_words, b_tile + (stage * kColumns + column) * stride + lane / 8 % 2 * 8);  // BUG: barrier_missing_before_product
     ptx::mma_m16n8k16_bf16(sums, a_words, b_words);
