@@ -5,6 +5,7 @@
 #include <bit>
 #include <new>
 
+#include "core/graph_memory.h"
 #include "core/memory_pool.h"
 #include "core/thread_context.h"
 #include "kernels/common/error.h"
@@ -66,8 +67,9 @@ Storage allocate(std::size_t bytes, Device device) {
     return Storage(memory_pool(device).take(rounded, nullptr),
                    [rounded](std::byte* block) { memory_pool(Device::cpu).give_back(block, rounded, nullptr, nullptr); });
   const cuda::Stream stream = context_of(Device::cuda).stream();
-  return Storage(memory_pool(device).take(rounded, stream),
-                 [rounded, stream](std::byte* block) { memory_pool(Device::cuda).give_back(block, rounded, stream, stream_of_thread()); });
+  const MemoryOwner owner = GraphMemory::owner_of_thread();
+  return Storage(memory_pool(device).take(rounded, stream, owner),
+                 [rounded, stream, owner](std::byte* block) { memory_pool(Device::cuda).give_back(block, rounded, stream, stream_of_thread(), owner); });
 }
 
 MemoryStatistics memory_statistics(Device device) { return memory_pool(device).statistics(); }

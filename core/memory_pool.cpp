@@ -2,6 +2,7 @@
 #include "core/memory_pool.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "kernels/common/error.h"
@@ -15,10 +16,10 @@ bool is_recorded(cuda::Stream stream) { return stream && cuda::is_capturing(stre
 
 }  // namespace
 
-std::byte* MemoryPool::take(std::size_t bytes, cuda::Stream stream) {
+std::byte* MemoryPool::take(std::size_t bytes, cuda::Stream stream, MemoryOwner owner) {
   const std::lock_guard lock(mutex_);
   if (stream) streams_.insert(stream);
-  std::byte* block = find_free(free_[bytes], stream);
+  std::byte* block = find_free(free_[{owner, bytes}], stream);
   if (!block) {
     require(!is_recorded(stream),
             "[memory] {} bytes are allocated while a graph is recorded, and no such block is free: run the step once before it is recorded", bytes);
@@ -48,7 +49,7 @@ std::byte* MemoryPool::find_free(std::vector<FreeBlock>& blocks, cuda::Stream st
   return memory;
 }
 
-void MemoryPool::give_back(std::byte* block, std::size_t bytes, cuda::Stream taken_on, cuda::Stream stream) noexcept {
+void MemoryPool::give_back(std::byte* block, std::size_t bytes, cuda::Stream taken_on, cuda::Stream stream, MemoryOwner owner) noexcept {
   const std::lock_guard lock(mutex_);
   statistics_.in_use -= bytes;
   FreeBlock free{block, streams_.contains(taken_on) ? taken_on : nullptr, nullptr};
@@ -57,7 +58,23 @@ void MemoryPool::give_back(std::byte* block, std::size_t bytes, cuda::Stream tak
   } catch (const Error&) {
     // NOTE: a kernel failed earlier, which every call tells from then on; there is no later work that the block could be too early for.
   }
-  free_[bytes].push_back(std::move(free));
+  free_[{owners_.contains(owner) ? owner : kAnybody, bytes}].push_back(std::move(free));
+}
+
+MemoryOwner MemoryPool::add_owner() {
+  const std::lock_guard lock(mutex_);
+  return *owners_.insert(++last_owner_).first;
+}
+
+void MemoryPool::remove_owner(MemoryOwner owner) noexcept {
+  const std::lock_guard lock(mutex_);
+  owners_.erase(owner);
+  for (auto& [key, blocks] : free_) {
+    if (key.first != owner) continue;
+    auto& anybodys = free_[{kAnybody, key.second}];
+    std::move(blocks.begin(), blocks.end(), std::back_inserter(anybodys));
+    blocks.clear();
+  }
 }
 
 void MemoryPool::mark_last_use(FreeBlock& block, cuda::Stream stream) {
@@ -86,7 +103,7 @@ std::unique_ptr<cuda::Event> MemoryPool::record(cuda::Stream stream) {
 void MemoryPool::forget(cuda::Stream stream) {
   const std::lock_guard lock(mutex_);
   streams_.erase(stream);
-  for (auto& [bytes, blocks] : free_) {
+  for (auto& [key, blocks] : free_) {
     for (FreeBlock& block : blocks) {
       if (block.stream != stream) continue;
       block.stream = nullptr;
@@ -121,8 +138,11 @@ std::byte* MemoryPool::ask_source(std::size_t bytes) {
   return source_->take_or_fail(bytes, statistics_);
 }
 
+// NOTE: but not what a graph has, which goes on using it.
 void MemoryPool::give_free_to_source() {
-  for (auto& [bytes, blocks] : free_) {
+  for (auto& [key, blocks] : free_) {
+    const auto [owner, bytes] = key;
+    if (owner != kAnybody) continue;
     for (FreeBlock& block : blocks) {
       if (block.used) spare_events_.push_back(std::move(block.used));
       blocks_.erase(block.memory);

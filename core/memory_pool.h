@@ -7,12 +7,13 @@
 //   to another stream    with the event that was recorded when it was given back, which that stream is made to wait for
 // Events cost time, and most programs have one stream: they are recorded only from when a second stream takes memory. A block without an event
 // stays with its stream until that is no more, or until the memory is needed elsewhere. Host memory is a pool without streams: all are null.
+//
+// Part of a pool can be set apart for a recorded graph (core/graph_memory.h): blocks that were taken for it return to it, and to nobody else.
 #pragma once
 #include <map>
 #include <memory>
 #include <mutex>
 #include <set>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -33,14 +34,21 @@ class MemorySource {
   virtual std::byte* take_or_fail(std::size_t bytes, const MemoryStatistics& statistics) = 0;
 };
 
+// For whom a block is taken: for anybody, or for one graph's memory alone.
+using MemoryOwner = std::uint64_t;
+inline constexpr MemoryOwner kAnybody = 0;
+
 class MemoryPool {
  public:
   explicit MemoryPool(std::unique_ptr<MemorySource> source) : source_(std::move(source)) {}
 
   // A block of this class for the stream.
-  std::byte* take(std::size_t bytes, cuda::Stream stream);
+  std::byte* take(std::size_t bytes, cuda::Stream stream, MemoryOwner owner = kAnybody);
   // taken_on: the stream the block was taken for; stream: that of the thread that gives it back, null where it has none.
-  void give_back(std::byte* block, std::size_t bytes, cuda::Stream taken_on, cuda::Stream stream) noexcept;
+  void give_back(std::byte* block, std::size_t bytes, cuda::Stream taken_on, cuda::Stream stream, MemoryOwner owner = kAnybody) noexcept;
+  // A new owner, and its end: what it has, and what still returns to it, is then anybody's.
+  MemoryOwner add_owner();
+  void remove_owner(MemoryOwner owner) noexcept;
   // The stream has done all its work and is no more: its blocks are anyone's.
   void forget(cuda::Stream stream);
   // Gives what is free back to the source.
@@ -65,7 +73,9 @@ class MemoryPool {
 
   const std::unique_ptr<MemorySource> source_;
   std::mutex mutex_;
-  std::unordered_map<std::size_t, std::vector<FreeBlock>> free_;
+  std::map<std::pair<MemoryOwner, std::size_t>, std::vector<FreeBlock>> free_;  // by size class
+  std::set<MemoryOwner> owners_;
+  MemoryOwner last_owner_ = kAnybody;
   std::map<const std::byte*, std::size_t> blocks_;  // all that came from the source, by address
   std::set<cuda::Stream> streams_;                  // that use this pool
   std::vector<std::unique_ptr<cuda::Event>> spare_events_;

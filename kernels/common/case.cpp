@@ -115,6 +115,7 @@ View Problem::inout(const std::string& name, const Shape& shape, const Fill& fil
 View Problem::parameter_inout(const std::string& name, const Shape& shape, const Fill& fill) {
   return add_array(name, Role::inout, parameter_type(), shape, &fill);
 }
+View Problem::integer_inout(const std::string& name, const Shape& shape, const Fill& fill) { return add_array(name, Role::inout, DType::i32, shape, &fill); }
 
 const Problem::Array& Problem::array(const std::string& name) const {
   for (const auto& array : arrays_) {

@@ -116,6 +116,7 @@ class Problem {
   // Filled, changed in place by the launches, compared with the reference after them.
   View inout(const std::string& name, const Shape& shape, const Fill& fill = normal());
   View parameter_inout(const std::string& name, const Shape& shape, const Fill& fill = normal());
+  View integer_inout(const std::string& name, const Shape& shape, const Fill& fill);  // i32, compared exactly
 
   // keep: what the operation points to beside the problem's arrays, kept as long as the problem.
   template <class Operation>

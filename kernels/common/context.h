@@ -85,8 +85,21 @@ class Context {
   CUstream_st* stream() const { return stream_.get(); }
   // Waits until everything enqueued is done, and throws Error when some of it failed; on other devices nothing is ever waiting.
   void synchronise() const;
-  Scratch scratch() const { return Scratch(*arena_); }
+  Scratch scratch() const { return Scratch(*scratch_arena_); }
   const Arena& arena() const { return *arena_; }
+
+  // While one lives, temporaries come from another arena: that of a graph, which goes on using what it was recorded with.
+  class ScratchScope {
+   public:
+    ScratchScope(const Context& context, Arena& arena) : context_(context), outer_(context.scratch_arena_) { context.scratch_arena_ = &arena; }
+    ~ScratchScope() { context_.scratch_arena_ = outer_; }
+    ScratchScope(const ScratchScope&) = delete;
+    ScratchScope& operator=(const ScratchScope&) = delete;
+
+   private:
+    const Context& context_;
+    Arena* const outer_;
+  };
 
  private:
   struct DestroyStream {
@@ -97,6 +110,7 @@ class Context {
   int threads_;
   std::unique_ptr<CUstream_st, DestroyStream> stream_;
   std::unique_ptr<Arena> arena_;
+  mutable Arena* scratch_arena_ = arena_.get();
 };
 
 }  // namespace isda

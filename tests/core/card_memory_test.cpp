@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// The card's pool: reuse without asking the driver, a full card, blocks that pass between streams, and allocation while a graph is recorded.
+// The card's pool: reuse without asking the driver, a full card, blocks that pass between streams, allocation while a graph is recorded, memory of a graph.
 #include <bit>
+#include <memory>
+#include <optional>
 #include <vector>
 
+#include "core/graph_memory.h"
+#include "kernels/elementwise/elementwise.h"
 #include "tests/core/card.h"
 #include "tests/core/expect_error.h"
 
@@ -259,6 +263,89 @@ TEST_F(CardMemory, AGraphDoesNotTakeTheBlockOfAnotherStream) {
   // What was given back while recording has no event, and stays with its stream.
   other.run([&] { EXPECT_NE(on_card(60000).get(), mine); });
   EXPECT_TRUE(on_card(50000));
+}
+
+// ---- memory of a graph ----
+
+class GraphMemories : public OnTheCardTest {};
+
+const void* address_of(const Tensor& tensor) { return tensor.view().data(); }
+
+TEST_F(GraphMemories, WhatIsGivenBackIsGivenToNobodyElse) {
+  const Shape shape{1000};
+  auto memory = std::make_unique<GraphMemory>();
+  const void* first = nullptr;
+  {
+    const GraphMemory::Scope scope(*memory);
+    first = address_of(Tensor(shape, DType::f32, Device::cuda));
+    EXPECT_EQ(address_of(Tensor(shape, DType::f32, Device::cuda)), first);
+  }
+  const Tensor outside(shape, DType::f32, Device::cuda);
+  EXPECT_NE(address_of(outside), first);
+  release_free_memory(Device::cuda);
+  {
+    const GraphMemory::Scope scope(*memory);
+    EXPECT_EQ(address_of(Tensor(shape, DType::f32, Device::cuda)), first) << "what is free goes back to the driver, but not what a graph has";
+  }
+  memory.reset();
+  EXPECT_EQ(address_of(Tensor(shape, DType::f32, Device::cuda)), first) << "then it is anybody's";
+}
+
+TEST_F(GraphMemories, WhatOutlivesItIsAnybodysThen) {
+  const Shape shape{1000};
+  Tensor kept;
+  {
+    GraphMemory memory;
+    const GraphMemory::Scope scope(memory);
+    kept = Tensor(shape, DType::f32, Device::cuda);
+  }
+  const void* address = address_of(kept);
+  kept = {};
+  EXPECT_EQ(address_of(Tensor(shape, DType::f32, Device::cuda)), address);
+}
+
+TEST_F(GraphMemories, ScratchMemoryIsApartToo) {
+  const Context& context = context_of(Device::cuda);
+  GraphMemory memory;
+  const std::byte* first = nullptr;
+  {
+    const GraphMemory::Scope scope(memory);
+    first = context.scratch().take<std::byte>(1 << 20);
+  }
+  // NOTE: the context's own arena grows, and gives back what it had.
+  EXPECT_NE(context.scratch().take<std::byte>(1 << 20), first);
+  EXPECT_NE(context.scratch().take<std::byte>(1 << 22), first);
+  const GraphMemory::Scope scope(memory);
+  EXPECT_EQ(context.scratch().take<std::byte>(1 << 20), first);
+}
+
+TEST_F(GraphMemories, AGraphFindsAgainWhatTheStepBeforeItTook) {
+  const Context& context = context_of(Device::cuda);
+  GraphMemory memory;
+  const Tensor x = counted_from(1, {50}).to(DType::f32, Device::cuda);
+  Tensor y = Tensor::zeros({50}, DType::f32, Device::cuda);
+  const auto step = [&] {
+    const Tensor sum = Tensor::like(x);
+    kernels::run(context, kernels::Add{.a = x, .b = y, .y = sum});
+    kernels::run(context, kernels::Add{.a = sum, .b = sum, .y = y});
+  };
+  std::optional<cuda::Graph> graph;
+  {
+    const GraphMemory::Scope scope(memory);
+    step();
+    graph.emplace(context.stream());
+    step();
+    graph->finish();
+  }
+  // Whoever comes between two replays gets other memory: what is kept there is still there afterwards.
+  const Tensor other = counted_from(7, {50}).to(DType::f32, Device::cuda);
+  graph->launch(context.stream());
+  EXPECT_EQ(first_difference(other, counted_from(7, {50})), -1);
+  Tensor expected = Tensor::zeros({50});
+  for (int turn = 0; turn < 2; ++turn) {
+    for (std::int64_t i = 0; i < 50; ++i) expected.view().set(2 * (counted_from(1, {50}).view().at(i) + expected.view().at(i)), i);
+  }
+  EXPECT_EQ(first_difference(y, expected), -1);
 }
 
 }  // namespace
