@@ -84,11 +84,13 @@ make_tools() {
   python3 -m venv build/tools >> "$log" 2>&1
 }
 
-# The tests run CUDA kernels on the CPU and need the headers of the CUDA runtime for it (2 MB), not the toolkit.
-has_cuda_headers() { [ -e build/tools/cuda/cuda_runtime.h ] || [ -e /usr/local/cuda/include/cuda_runtime.h ] || command -v nvcc > /dev/null; }
+# The tests run CUDA kernels on the CPU and need the headers of the CUDA runtime for it (5 MB), not the toolkit.
+# NOTE: nv/target, which they include, comes with another package.
+has_cuda_headers() { [ -e build/tools/cuda/nv/target ] || [ -e /usr/local/cuda/include/cuda_runtime.h ] || command -v nvcc > /dev/null; }
 if [ "$with_cuda_headers" = 1 ] && ! has_cuda_headers; then
   printf 'setup: installing the headers of the CUDA runtime into build/tools\n'
-  make_tools && build/tools/bin/pip install --quiet --no-deps --target build/tools/packages nvidia-cuda-runtime==13.0.88 nvidia-cuda-crt==13.0.88 >> "$log" 2>&1 &&
+  packages=(nvidia-cuda-runtime==13.0.88 nvidia-cuda-crt==13.0.88 nvidia-cuda-cccl==13.0.85)
+  make_tools && build/tools/bin/pip install --quiet --no-deps --upgrade --target build/tools/packages "${packages[@]}" >> "$log" 2>&1 &&
     ln -sfn packages/nvidia/cu13/include build/tools/cuda || {
     tail -n 12 "$log" >&2
     die "the headers of the CUDA runtime could not be installed; install the CUDA toolkit, 12.4 or newer, and run this again. the whole log: $log"
