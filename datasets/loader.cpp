@@ -52,7 +52,7 @@ Loader::Loader(const Split& split, std::span<const double> mean, std::span<const
   slots_.resize(ring_size(options.workers));
   const std::int64_t N = std::min(options.batch_size, images);
   for (Slot& slot : slots_) {
-    slot.images = array(memory_, options.type, {N, split.height, split.width, split.channels});
+    if (options.makes_images) slot.images = array(memory_, options.type, {N, split.height, split.width, split.channels});
     slot.labels = array(memory_, DType::i32, {N});
     slot.indices = array(memory_, DType::i32, {N});
   }
@@ -167,14 +167,16 @@ void Loader::fill(const Context& context, std::int64_t batch, Slot& slot) const 
     indices[n] = order_[static_cast<std::size_t>(batch * options_.batch_size + n)];
     labels[n] = split_.labels[static_cast<std::size_t>(indices[n])];
   }
-  slot.batch = {.images = first(slot.images, N), .labels = first(slot.labels, N), .indices = first(slot.indices, N)};
+  slot.batch = {.images = {}, .labels = first(slot.labels, N), .indices = first(slot.indices, N)};
+  if (!options_.makes_images) return;
+  slot.batch.images = first(slot.images, N);
   run(context, kernels::Augment{.images = split_.images(),
                                 .indices = slot.batch.indices,
                                 .mean = mean_,
                                 .deviation = deviation_,
                                 .epoch = ConstView(&epoch_, DType::i32, {1}),
                                 .seed = options_.seed,
-                                .padding = options_.is_augmented ? 4 : 0,
+                                .padding = options_.is_augmented ? kCropPadding : 0,
                                 .flip = options_.is_augmented,
                                 .y = View(slot.images.data(), slot.images.type(), slot.batch.images.shape())});
 }

@@ -25,10 +25,13 @@ namespace isda {
 
 // Valid until the next batch is asked for.
 struct Batch {
-  ConstView images;   // (N,H,W,C), normalised; the last batch of an epoch may be smaller
+  ConstView images;   // (N,H,W,C), normalised; the last batch of an epoch may be smaller; absent where the loader makes none
   ConstView labels;   // (N) i32
   ConstView indices;  // (N) i32: which images of the split these are
 };
+
+// Pixels added at each side before an augmented image is cropped.
+inline constexpr int kCropPadding = 4;
 
 struct LoaderOptions {
   std::int64_t batch_size = 128;
@@ -39,6 +42,7 @@ struct LoaderOptions {
   std::int64_t limit = 0;      // use only the first `limit` images of the split; 0 = all
   int workers = 1;             // threads that work ahead; 0 = the calling thread
   DType type = DType::f32;     // of the images: f32, or f64 made by the reference device
+  bool makes_images = true;    // false: only labels and indices, for whoever makes the images elsewhere (datasets/resident_images.h)
 };
 
 class Loader {

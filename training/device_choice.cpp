@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "training/device_choice.h"
 
+#include "kernels/augment/augment.h"
 #include "kernels/batch_norm/batch_norm.h"
 #include "kernels/conv2d/conv2d.h"
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/isda/isda.h"
+#include "kernels/journal/journal.h"
 #include "kernels/linear/linear.h"
 #include "kernels/pooling/pooling.h"
 #include "kernels/sgd/sgd.h"
@@ -28,11 +30,11 @@ std::string first_without_cuda() {
 
 std::string operation_without_cuda() {
   using namespace kernels;
-  return first_without_cuda<Conv2d, Conv2dBackwardData, Conv2dBackwardWeights, BatchNormStatistics, BatchNormRunning, BatchNorm, BatchNormAffine,
+  return first_without_cuda<Augment, Conv2d, Conv2dBackwardData, Conv2dBackwardWeights, BatchNormStatistics, BatchNormRunning, BatchNorm, BatchNormAffine,
                             BatchNormBackwardReduce, BatchNormBackward, Relu, ReluBackward, Add, Scale, Sigmoid, SigmoidBackward, ScaleChannels,
                             ScaleChannelsBackward, Dropout, GlobalAverage, GlobalAverageBackward, MaxPool2d, MaxPool2dBackward, AveragePool2d,
-                            AveragePool2dBackward, Linear, LinearBackward, SoftmaxCrossEntropy, IsdaUpdate, IsdaForward, IsdaUpdateForward, IsdaBackward,
-                            Sgd>();
+                            AveragePool2dBackward, Linear, LinearBackward, SoftmaxCrossEntropy, IsdaUpdate, IsdaForward, IsdaUpdateForward, IsdaBackward, Sgd,
+                            Journal>();
 }
 
 DeviceChoice automatic_device(const cuda::Card& card, const std::string& missing) {

@@ -4,6 +4,7 @@
 #include "core/autograd.h"
 #include "datasets/loader.h"
 #include "losses/cross_entropy.h"
+#include "training/journal.h"
 
 namespace isda {
 
@@ -12,14 +13,26 @@ Tally evaluate(Network& network, const Dataset& dataset, const Split& split, con
   const bool was_training = network.is_training();
   network.evaluate();
   Loader loader(split, dataset.mean, dataset.deviation,
-                {.batch_size = options.batch_size, .is_shuffled = false, .is_augmented = false, .workers = options.workers, .type = options.placement.type});
-  Tally tally;
+                {.batch_size = options.batch_size,
+                 .is_shuffled = false,
+                 .is_augmented = false,
+                 .workers = options.workers,
+                 .type = options.placement.type,
+                 .makes_images = !options.images});
+  const auto& [device, type] = options.placement;
+  const Journal journal(loader.batches(), parameter_type(type), device);
+  const Tensor epoch = Tensor::zeros({1}, DType::i32, device);
+  std::vector<std::int64_t> sizes;
   for (const Batch& batch : loader.epoch(0)) {
-    const Tensor images = Tensor::copy_of(batch.images, options.placement.device);
-    const Tensor labels = Tensor::copy_of(batch.labels, options.placement.device);
-    const auto [loss, correct] = cross_entropy(network.logits(images), labels);
-    tally.add(loss.item(), static_cast<std::int64_t>(correct.item()), labels.size());
+    const Tensor labels = Tensor::copy_of(batch.labels, device);
+    const Tensor images = options.images ? options.images->batch(Tensor::copy_of(batch.indices, device), epoch, 0, /*is_augmented=*/false, type)
+                                         : Tensor::copy_of(batch.images, device);
+    journal.add(cross_entropy(network.logits(images), labels));
+    sizes.push_back(labels.size());
   }
+  Tally tally;
+  const auto entries = journal.read(loader.batches());
+  for (std::size_t i = 0; i < entries.size(); ++i) tally.add(entries[i].loss, entries[i].correct, sizes[i]);
   network.train(was_training);
   return tally;
 }

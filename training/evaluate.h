@@ -2,6 +2,7 @@
 // A network on a data set: mean cross-entropy and top-1 of the plain logits, running statistics in batch-norm, no augmentation.
 #pragma once
 #include "datasets/dataset.h"
+#include "datasets/resident_images.h"
 #include "models/network.h"
 #include "training/metrics.h"
 
@@ -11,6 +12,7 @@ struct EvaluateOptions {
   std::int64_t batch_size = 128;
   int workers = 1;
   Placement placement = {};
+  const ResidentImages* images = nullptr;  // of the split, on the device; null: each batch brings its own
 };
 
 // Leaves the network as it was, in training or evaluation.

@@ -17,6 +17,7 @@
 #include "training/optimizer.h"
 #include "training/run_directory.h"
 #include "training/schedule.h"
+#include "training/step.h"
 
 namespace isda {
 
@@ -24,12 +25,21 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+// How many steps the card may be ahead of what is known of them.
+constexpr std::int64_t kJournalRows = 64;
+
 double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
 
 Placement placement_of(const TrainConfig& config, Device device) {
   if (config.precision == "fp64") return {device, DType::f64};
   if (config.precision == "bf16") return {device, DType::bf16};
   return {device, DType::f32};
+}
+
+// The images of a split where the step can make its batches from them: on the card, where they fit.
+std::unique_ptr<ResidentImages> resident_images(const Dataset& dataset, const Split& split, Device device) {
+  if (device != Device::cuda || !ResidentImages::fit(split)) return nullptr;
+  return std::make_unique<ResidentImages>(split, dataset.mean, dataset.deviation, device);
 }
 
 std::unique_ptr<Loss> make_loss(const TrainConfig& config, const Network& network) {
@@ -93,6 +103,8 @@ class Training {
         network_(find_network(config.model).make(dataset_.classes())),
         loss_(make_loss(config, *network_)),
         optimizer_(*network_, {.momentum = config.momentum, .weight_decay = config.weight_decay, .nesterov = config.nesterov}),
+        train_images_(resident_images(dataset_, dataset_.train, device_.device)),
+        test_images_(resident_images(dataset_, dataset_.test, device_.device)),
         loader_(dataset_.train, dataset_.mean, dataset_.deviation,
                 {.batch_size = config.batch_size,
                  .seed = config.seed,
@@ -100,7 +112,14 @@ class Training {
                  .is_augmented = config.augment,
                  .limit = config.train_limit,
                  .workers = config.workers,
-                 .type = placement_.type}) {
+                 .type = placement_.type,
+                 .makes_images = !train_images_}),
+        step_(*network_, *loss_, optimizer_, train_images_.get(),
+              {.placement = placement_,
+               .seed = config.seed,
+               .is_augmented = config.augment,
+               // NOTE: the host is the device where it is not the card, and has waited anyway.
+               .journal_rows = device_.device == Device::cuda ? kJournalRows : 1}) {
     if (is_resumed)
       resume();
     else
@@ -178,7 +197,7 @@ class Training {
     message(fmt::format("run        {}", directory_.path().string()));
   }
 
-  bool is_over() const { return config_.max_steps > 0 && progress_.step >= config_.max_steps; }
+  bool is_over() const { return config_.max_steps > 0 && progress_.step + step_.unread() >= config_.max_steps; }
 
   // The steps of the current epoch, from where the run stands. Returns the signal that ended it early, or 0.
   int train_epoch() {
@@ -186,45 +205,47 @@ class Training {
     optimizer_.set_learning_rate(learning_rate(config_, progress_.epoch));
     loss_->set_progress(static_cast<double>(progress_.epoch) / static_cast<double>(config_.epochs));
     loader_.start(static_cast<std::int32_t>(progress_.epoch), progress_.batch);
-    begin_ = Clock::now();
+    step_.set_epoch(static_cast<std::int32_t>(progress_.epoch));
+    begin_ = settled_ = Clock::now();
     epoch_seconds_ = 0;
     epoch_images_ = 0;
     while (!is_over()) {
-      const auto begin = Clock::now();
       const Batch* batch = loader_.next();
       if (!batch) break;
-      train_step(*batch, begin);
+      step_.run(*batch);
+      unread_images_.push_back(batch->labels.size());
+      if (step_.is_journal_full()) settle();
       if (const int signal = observer_.stop_signal ? observer_.stop_signal() : 0) {
+        settle();
         save_last();
         return signal;
       }
     }
+    settle();
     return 0;
   }
 
-  void train_step(const Batch& batch, Clock::time_point begin) {
-    const Tensor images = Tensor::copy_of(batch.images, placement_.device);
-    const Tensor labels = Tensor::copy_of(batch.labels, placement_.device);
+  // Waits for the steps that were enqueued, and accounts for them.
+  void settle() {
+    const std::vector<Journal::Entry> entries = step_.read_journal();
+    epoch_seconds_ += seconds_since(settled_);
+    settled_ = Clock::now();
+    for (std::size_t i = 0; i < entries.size(); ++i) account(entries[i], unread_images_[i]);
+    unread_images_.clear();
+  }
 
-    // Forward, backward, update.
-    const auto [loss, correct] = (*loss_)(network_->features(images), network_->classifier(), labels);
-    const double value = loss.item();
-    require(std::isfinite(value), "the loss is {} at step {} (epoch {}), learning rate {:g}: lower --lr; {} holds the last good epoch", value,
+  void account(const Journal::Entry& entry, std::int64_t images) {
+    require(std::isfinite(entry.loss), "the loss is {} at step {} (epoch {}), learning rate {:g}: lower --lr; {} holds the last good epoch", entry.loss,
             progress_.step + 1, progress_.epoch + 1, optimizer_.learning_rate(), directory_.last().string());
-    backward(loss);
-    optimizer_.step();
-
-    // Account for it.
     progress_.step += 1;
     progress_.batch += 1;
-    progress_.tally.add(value, static_cast<std::int64_t>(correct.item()), labels.size());
-    epoch_images_ += labels.size();
-    epoch_seconds_ += seconds_since(begin);
+    progress_.tally.add(entry.loss, entry.correct, images);
+    epoch_images_ += images;
     if (steps_ && progress_.step % config_.log_steps == 0) {
-      steps_->add(fmt::format("{},{:.9g}", progress_.step, value));
+      steps_->add(fmt::format("{},{:.9g}", progress_.step, entry.loss));
       progress_.step_rows += 1;
     }
-    if (observer_.on_step) observer_.on_step(report(value));
+    if (observer_.on_step) observer_.on_step(report(entry.loss));
   }
 
   StepReport report(double loss) const {
@@ -241,7 +262,8 @@ class Training {
   }
 
   EpochMetrics finish_epoch() {
-    const Tally test = evaluate(*network_, dataset_, dataset_.test, {.batch_size = config_.batch_size, .workers = config_.workers, .placement = placement_});
+    const Tally test = evaluate(*network_, dataset_, dataset_.test,
+                                {.batch_size = config_.batch_size, .workers = config_.workers, .placement = placement_, .images = test_images_.get()});
     const Tally train = progress_.tally;
     const bool is_best = test.top1() > progress_.best_top1;
     const EpochMetrics metrics{.epoch = progress_.epoch + 1,
@@ -303,10 +325,13 @@ class Training {
   const std::unique_ptr<Network> network_;
   const std::unique_ptr<Loss> loss_;
   SgdOptimizer optimizer_;
+  const std::unique_ptr<ResidentImages> train_images_, test_images_;  // null where a loader makes the images
   Loader loader_;
+  TrainingStep step_;
   std::optional<CsvFile> metrics_, steps_;
   Progress progress_;
-  Clock::time_point begin_;  // of the current epoch in this process
+  std::vector<std::int64_t> unread_images_;  // of each step since the journal was read
+  Clock::time_point begin_, settled_;        // of the current epoch in this process; when the journal was read last
   double epoch_seconds_ = 0;
   std::int64_t epoch_images_ = 0;
 };
