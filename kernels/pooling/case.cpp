@@ -13,7 +13,7 @@ struct Sizes {
 
 const Declare global_average{CaseOf<Sizes>{
     .name = "global_average",
-    .shapes = {{1, 1, 1, 1}, {2, 7, 7, 3}, {3, 8, 8, 64}, {1, 5, 3, 17}, {2, 3, 3, 59}},
+    .shapes = {{1, 1, 1, 1}, {2, 7, 7, 3}, {3, 8, 8, 64}, {1, 5, 3, 17}, {2, 3, 3, 59}, {1, 12, 12, 64}},
     .bench_shapes = {{128, 8, 8, 64}, {64, 7, 7, 2048}},
     .make =
         [](Problem& p, const Sizes& s) {
@@ -38,9 +38,9 @@ struct WindowSizes {
 };
 
 // Whole and cut-off windows, apart, touching and overlapping, with and without padding.
-const std::vector<WindowSizes> kWindowShapes = {{{1, 1, 1, 1}, {1, 1, 0}}, {{2, 4, 6, 3}, {2, 2, 0}},   {{1, 5, 7, 17}, {2, 2, 0}},
-                                                {{2, 9, 8, 5}, {3, 2, 1}}, {{3, 7, 5, 16}, {3, 1, 1}},  {{1, 8, 8, 9}, {2, 3, 1}},
-                                                {{2, 6, 6, 4}, {5, 2, 2}}, {{1, 11, 10, 33}, {3, 5, 0}}};
+const std::vector<WindowSizes> kWindowShapes = {{{1, 1, 1, 1}, {1, 1, 0}}, {{2, 4, 6, 3}, {2, 2, 0}},    {{1, 5, 7, 17}, {2, 2, 0}},
+                                                {{2, 9, 8, 5}, {3, 2, 1}}, {{3, 7, 5, 16}, {3, 1, 1}},   {{1, 8, 8, 9}, {2, 3, 1}},
+                                                {{2, 6, 6, 4}, {5, 2, 2}}, {{1, 11, 10, 33}, {3, 5, 0}}, {{1, 2, 3, 259}, {2, 1, 0}}};
 const std::vector<WindowSizes> kWindowBenchShapes = {{{16, 112, 112, 64}, {3, 2, 1}}, {{64, 32, 32, 48}, {2, 2, 0}}};
 
 const Declare max_pool2d{CaseOf<WindowSizes>{

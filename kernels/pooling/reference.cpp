@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Pooling: the definition.
+// NOTE: gradients are added up in f64 whatever the arrays' type, and rounded once.
 #include <cmath>
+#include <vector>
 
 #include "kernels/common/grid.h"
 #include "kernels/pooling/pooling.h"
@@ -18,9 +20,17 @@ void for_places(const Operation& op, std::int64_t p, std::int64_t q, std::int64_
   }
 }
 
-void fill_zero(const View& view) {
-  for (std::int64_t i = 0; i < view.size(); ++i) view.set_offset(0, i);
-}
+// Zeros in f64, of a shape.
+struct Sums {
+  explicit Sums(const Shape& shape) : values(static_cast<std::size_t>(shape.size())), view(values.data(), DType::f64, shape) {}
+
+  void store(const View& to) const {
+    for (std::int64_t i = 0; i < to.size(); ++i) to.set_offset(view.at_offset(i), i);
+  }
+
+  std::vector<double> values;
+  View view;
+};
 
 }  // namespace
 
@@ -58,13 +68,14 @@ void run(Reference, const Context&, const MaxPool2d& op) {
 
 void run(Reference, const Context&, const MaxPool2dBackward& op) {
   const std::int64_t W = op.dx.extent(2);
-  fill_zero(op.dx);
+  const Sums sums(op.dx.shape());
   const auto [N, P, Q, C] = op.dy.extents<4>();
   for (const auto [n, p, q, c] : grid(N, P, Q, C)) {
     const auto winner = static_cast<std::int64_t>(op.indices.at(n, p, q, c));
     const std::int64_t h = winner / W, w = winner % W;
-    op.dx.set(op.dx.at(n, h, w, c) + op.dy.at(n, p, q, c), n, h, w, c);
+    sums.view.set(sums.view.at(n, h, w, c) + op.dy.at(n, p, q, c), n, h, w, c);
   }
+  sums.store(op.dx);
 }
 
 void run(Reference, const Context&, const AveragePool2d& op) {
@@ -80,13 +91,14 @@ void run(Reference, const Context&, const AveragePool2d& op) {
 
 void run(Reference, const Context&, const AveragePool2dBackward& op) {
   const std::int64_t H = op.dx.extent(1), W = op.dx.extent(2);
-  fill_zero(op.dx);
+  const Sums sums(op.dx.shape());
   const auto [N, P, Q, C] = op.dy.extents<4>();
   for (const auto& index : grid(N, P, Q, C)) {
     const std::int64_t n = index[0], p = index[1], q = index[2], c = index[3];
     const double share = op.dy.at(n, p, q, c) / static_cast<double>(op.kernel * op.kernel);
-    for_places(op, p, q, H, W, [&](std::int64_t h, std::int64_t w) { op.dx.set(op.dx.at(n, h, w, c) + share, n, h, w, c); });
+    for_places(op, p, q, H, W, [&](std::int64_t h, std::int64_t w) { sums.view.set(sums.view.at(n, h, w, c) + share, n, h, w, c); });
   }
+  sums.store(op.dx);
 }
 
 }  // namespace isda::kernels

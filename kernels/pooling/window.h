@@ -6,28 +6,32 @@
 
 namespace isda::kernels {
 
-struct Window {
-  std::int64_t kernel, stride, padding;
+// Integer: 64 bits on the host; 32 on the card, whose division of 64 bits takes a hundred instructions.
+template <class Integer>
+struct WindowOf {
+  Integer kernel, stride, padding;
 
   struct Range {
-    std::int64_t begin, end;
+    Integer begin, end;
   };
 
   // How many windows there are along `inputs` places.
-  std::int64_t outputs(std::int64_t inputs) const { return (inputs + 2 * padding - kernel) / stride + 1; }
+  constexpr Integer outputs(Integer inputs) const { return (inputs + 2 * padding - kernel) / stride + 1; }
 
   // The places of window p that lie inside.
-  Range places(std::int64_t p, std::int64_t inputs) const {
-    const std::int64_t first = p * stride - padding;
-    return {std::max<std::int64_t>(first, 0), std::min(first + kernel, inputs)};
+  constexpr Range places(Integer p, Integer inputs) const {
+    const Integer first = p * stride - padding;
+    return {std::max<Integer>(first, 0), std::min<Integer>(first + kernel, inputs)};
   }
 
   // The windows that cover `place`.
-  Range covering(std::int64_t place, std::int64_t outputs) const {
-    const std::int64_t before = place + padding - kernel;  // windows that begin here or earlier end before `place`
-    return {before < 0 ? 0 : before / stride + 1, std::min((place + padding) / stride + 1, outputs)};
+  constexpr Range covering(Integer place, Integer outputs) const {
+    const Integer before = place + padding - kernel;  // windows that begin here or earlier end before `place`
+    return {before < 0 ? 0 : before / stride + 1, std::min<Integer>((place + padding) / stride + 1, outputs)};
   }
 };
+
+using Window = WindowOf<std::int64_t>;
 
 template <class Operation>
 Window window_of(const Operation& op) {

@@ -9,6 +9,7 @@
 
 #include "kernels/pooling/window.h"
 #include "tests/kernels/array.h"
+#include "tests/kernels/on_card.h"
 #include "tests/kernels/on_device.h"
 
 namespace isda::kernels {
@@ -81,6 +82,25 @@ TEST_P(PoolingOn, PlacesThatNoWindowCoversGetNoGradient) {
   for (std::size_t h = 0; h < 5; ++h) {
     for (std::size_t w = 0; w < 5; ++w) EXPECT_EQ(dx.values[h * 5 + w], h == 2 || w == 2 ? 0 : 1) << h << "," << w;
   }
+}
+
+TEST(PoolingOnCard, TiesNanAndInfinities) {
+  // Two images of 2x3 pixels and 4 channels, windows of 2x2: ties; a NaN first, last, twice; nothing but minus infinity; an infinity.
+  expect_as_reference_on_card(
+      [](Problem& p) {
+        const double nan = std::numeric_limits<double>::quiet_NaN(), infinity = std::numeric_limits<double>::infinity();
+        const ConstView x = p.input("x", {2, 2, 3, 4}, given({3, nan, -infinity, 1, 3, 2, -infinity, infinity, 3, 5, -infinity, 3,        //
+                                                              3, 1,   -infinity, 2, 3, 9, -infinity, 4,        2, 6, -infinity, 5,        //
+                                                              1, nan, 4,         0, 2, 7, nan,       0,        2, 8, nan,       nan,      //
+                                                              1, 2,   5,         0, 2, 1, 6,         -0.0,     1, 8, 3,         -1.0}));  //
+        const Shape pooled{2, 1, 2, 4};
+        const View indices = p.integer_output("indices", pooled);
+        p.forward(MaxPool2d{.x = x, .y = p.output("y", pooled), .indices = indices, .kernel = 2, .stride = 1});
+        p.backward(MaxPool2dBackward{.dy = p.input("dy", pooled), .indices = indices, .dx = p.output("dx", x.shape()), .kernel = 2, .stride = 1});
+        p.forward(AveragePool2d{.x = x, .y = p.output("mean", pooled), .kernel = 2, .stride = 1});
+        p.forward(GlobalAverage{.x = x, .y = p.output("global_mean", {2, 4})});
+      },
+      1e-6);
 }
 
 TEST(Windows, CoveringIsTheInverseOfPlaces) {
