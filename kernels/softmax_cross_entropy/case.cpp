@@ -14,7 +14,17 @@ struct Sizes {
 
 const Declare softmax_cross_entropy{CaseOf<Sizes>{
     .name = "softmax_cross_entropy",
-    .shapes = {{1, 1}, {1, 2}, {7, 3}, {5, 10, 0.1}, {33, 17, 0.0f, 200}, {3, 10, 0.25f, -200}, {128, 100}, {4, 1000}, {9, 5, 0.1, 0, true}},
+    .shapes = {{1, 1},
+               {1, 2},
+               {7, 3},
+               {5, 10, 0.1},
+               {33, 17, 0.0f, 200},
+               {3, 10, 0.25f, -200},
+               {128, 100},
+               {4, 1000},
+               {300, 4, 0.1},
+               {3, 257, 0.1, 100},
+               {9, 5, 0.1, 0, true}},
     .bench_shapes = {{128, 10}, {128, 100}, {256, 1000}},
     .make =
         [](Problem& p, const Sizes& s) {

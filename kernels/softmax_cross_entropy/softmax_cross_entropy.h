@@ -10,6 +10,7 @@
 //   FLOP  5 N C   bytes  logits once, dlogits once
 //
 // A NaN among the logits of a sample makes its loss and its gradient NaN and the sample no hit.
+// A label outside [0,C) is an Error where the host reads the labels. The cuda device, where it does not, treats it like a NaN: the loss shows it.
 #pragma once
 #include "kernels/common/operation.h"
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the case of kernels/softmax_cross_entropy cannot see: NaN, infinities, ties, and what is said about wrong arguments.
 #include "kernels/softmax_cross_entropy/softmax_cross_entropy.h"
+#include "tests/kernels/on_card.h"
 #include "tests/kernels/on_device.h"
 
 #include <gtest/gtest.h>
@@ -126,6 +127,79 @@ TEST_P(SoftmaxCrossEntropyOn, NamesWhatIsWrong) {
   operation = batch.operation();
   operation.correct = operation.loss;
   EXPECT_EQ(message_of(operation), "[softmax_cross_entropy] correct is f32, expected i32");
+}
+
+// ---- on the card ----
+
+// `rows` of logits of C classes; the classes that a row does not give are -20 - c / 64.
+SoftmaxCrossEntropy described(Problem& p, std::int64_t C, const std::vector<std::vector<double>>& rows, const std::vector<double>& labels, double smoothing) {
+  std::vector<double> logits;
+  for (const auto& row : rows) {
+    logits.insert(logits.end(), row.begin(), row.end());
+    for (auto c = static_cast<std::int64_t>(row.size()); c < C; ++c) logits.push_back(-20 - static_cast<double>(c) / 64);
+  }
+  const auto N = static_cast<std::int64_t>(rows.size());
+  return {.logits = p.input("logits", {N, C}, given(logits)),
+          .labels = p.integers("labels", {N}, given(labels)),
+          .label_smoothing = smoothing,
+          .loss = p.parameter_output("loss", {1}),
+          .losses = p.parameter_output("losses", {N}),
+          .dlogits = p.output("dlogits", {N, C}),
+          .correct = p.integer_output("correct", {1})};
+}
+
+TEST(SoftmaxCrossEntropyOnCard, NaNInfinitiesTiesAndHugeLogits) {
+  const double nan = std::nan(""), infinity = std::numeric_limits<double>::infinity();
+  // Classes for a warp with idle lanes, for a warp, and for a block.
+  for (const std::int64_t C : {3, 40, 600}) {
+    for (const double smoothing : {0.0, 0.1}) {
+      expect_as_reference_on_card(
+          [&](Problem& p) {
+            p.forward(described(p, C,
+                                {{nan, 2, 3},
+                                 {1, nan, 3},
+                                 {1, 2, nan},
+                                 {1, nan, 3},
+                                 {infinity, 0, 1},
+                                 {0, -infinity, 0},
+                                 {-infinity, 0, 0},
+                                 {1e30, 0, -1e30},
+                                 {2, 2, 1},
+                                 {2, 2, 1},
+                                 {1, 2, 2},
+                                 {1, 2, 2},
+                                 {3, 3, 3},
+                                 {90, 0, 1}},
+                                {0, 1, 2, 2, 1, 0, 0, 0, 0, 1, 1, 2, 0, 0}, smoothing));
+          },
+          1e-6);
+    }
+  }
+}
+
+TEST(SoftmaxCrossEntropyOnCard, ALossOfASureNetworkKeepsItsDigits) {
+  // exp(-20) is far below the spacing of f32 at 1.
+  Problem p(DType::f32, 1, Device::cuda);
+  p.forward(described(p, 2, {{0, -20}}, {0}, 0));
+  p.run(Context(Device::cuda));
+  EXPECT_NEAR(value_of(p, "loss", 0) / std::exp(-20), 1, 1e-5);
+  EXPECT_NEAR(value_of(p, "dlogits", 0) / -std::exp(-20), 1, 1e-5);
+  EXPECT_NEAR(value_of(p, "dlogits", 1) / std::exp(-20), 1, 1e-5);
+}
+
+TEST(SoftmaxCrossEntropyOnCard, ALabelOutOfRangeIsALossOfNaNAndNoHit) {
+  for (const std::int64_t C : {3, 600}) {
+    for (const double wrong : {-1.0, static_cast<double>(C), -2147483648.0, 2147483647.0}) {
+      Problem p(DType::f32, 1, Device::cuda);
+      p.forward(described(p, C, {{1, 2, 3}, {1, 2, 3}}, {2, wrong}, 0.1));
+      p.run(Context(Device::cuda));
+      EXPECT_TRUE(std::isnan(value_of(p, "loss", 0)) && std::isnan(value_of(p, "losses", 1))) << C << " " << wrong;
+      EXPECT_TRUE(std::isfinite(value_of(p, "losses", 0))) << C << " " << wrong;
+      for (std::int64_t i = 0; i < 2 * C; ++i) ASSERT_EQ(std::isnan(value_of(p, "dlogits", i)), i >= C) << C << " " << wrong << " " << i;
+      EXPECT_EQ(value_of(p, "correct", 0), 1) << C << " " << wrong;
+      EXPECT_NO_THROW(p.check_sentinels());
+    }
+  }
 }
 
 }  // namespace
