@@ -108,7 +108,8 @@ ConstView Problem::bytes(const std::string& name, const Shape& shape) {
   const Fill fill = [](Draw& draw, std::int64_t) { return static_cast<double>(draw.below(256)); };
   return add_array(name, Role::input, DType::u8, shape, &fill);
 }
-View Problem::output(const std::string& name, const Shape& shape) { return add_array(name, Role::output, type_, shape, nullptr); }
+View Problem::output(const std::string& name, const Shape& shape) { return output(name, shape, type_); }
+View Problem::output(const std::string& name, const Shape& shape, DType type) { return add_array(name, Role::output, type, shape, nullptr); }
 View Problem::parameter_output(const std::string& name, const Shape& shape) { return add_array(name, Role::output, parameter_type(), shape, nullptr); }
 View Problem::integer_output(const std::string& name, const Shape& shape) { return add_array(name, Role::output, DType::i32, shape, nullptr); }
 View Problem::inout(const std::string& name, const Shape& shape, const Fill& fill) { return add_array(name, Role::inout, type_, shape, &fill); }

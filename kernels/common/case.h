@@ -56,7 +56,7 @@ Fill away_from(double kink, double gap = 0.05);
 Fill distinct();
 Fill constant(double value);
 
-// The largest error allowed, as a share of the largest magnitude of the reference's output.
+// The largest error allowed, as a share of the largest magnitude of the reference's output; bf16: in a run of bf16 activations, and for arrays of bf16.
 struct Tolerance {
   double f32 = 1e-5;
   double bf16 = 2e-2;
@@ -111,6 +111,7 @@ class Problem {
   ConstView bytes(const std::string& name, const Shape& shape);  // u8, uniform
   // Poisoned with NaN before the launches, compared with the reference after them.
   View output(const std::string& name, const Shape& shape);
+  View output(const std::string& name, const Shape& shape, DType type);  // of this type, whatever the activations'
   View parameter_output(const std::string& name, const Shape& shape);
   View integer_output(const std::string& name, const Shape& shape);  // compared exactly
   // Filled, changed in place by the launches, compared with the reference after them.

@@ -44,13 +44,13 @@ __device__ __forceinline__ Packed<T> load(const T* from, std::int64_t first, std
   }
 }
 
-template <bool by_packets, class T>
-__device__ __forceinline__ void store(T* to, const float (&values)[kPacked<T>], std::int64_t first, std::int64_t count SIMT_CALLER) {
+template <bool by_packets, int width, class T>
+__device__ __forceinline__ void store(T* to, const float (&values)[width], std::int64_t first, std::int64_t count SIMT_CALLER) {
   if constexpr (by_packets) {
     store_packed(to + first, values SIMT_AT_CALLER);
   } else {
 #pragma unroll
-    for (int i = 0; i < kPacked<T>; ++i) {
+    for (int i = 0; i < width; ++i) {
       if (first + i < count) to[first + i] = from_float<T>(values[i]);
     }
   }

@@ -36,6 +36,9 @@ void step(const SgdTensor& tensor, const Factors& factors, std::int64_t begin, s
     }
     parameter[i] -= learning_rate * change;
   }
+  if (bf16* copy = tensor.copy.as<bf16>()) {
+    for (std::int64_t i = begin; i < end; ++i) copy[i] = bf16(parameter[i]);
+  }
 }
 
 }  // namespace

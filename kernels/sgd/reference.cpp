@@ -7,7 +7,7 @@ namespace isda::kernels {
 void run(Reference, const Context&, const Sgd& op) {
   const double learning_rate = op.learning_rate.at(0);
   const double momentum = op.momentum, weight_decay = op.weight_decay;
-  for (const auto& [parameter, gradient, buffer] : op.tensors) {
+  for (const auto& [parameter, gradient, buffer, copy] : op.tensors) {
     for (std::int64_t i = 0; i < parameter.size(); ++i) {
       const double p = parameter.at_offset(i);
       const double g = gradient.at_offset(i) + weight_decay * p;
@@ -18,6 +18,7 @@ void run(Reference, const Context&, const Sgd& op) {
         step = op.nesterov ? g + momentum * b : b;
       }
       parameter.set_offset(p - learning_rate * step, i);
+      if (copy) copy.set_offset(p - learning_rate * step, i);
     }
   }
 }
