@@ -10,6 +10,7 @@
 //
 // The draws of an image are a function of (seed, epoch, its index) alone: who computes it, and in which batch, does not matter.
 // padding 0 and flip false leave the normalisation: evaluation.
+// An index outside [0,M) is an Error where the host reads the indices. The cuda device, where it does not, makes the image NaN: the loss shows it.
 #pragma once
 #include "kernels/common/operation.h"
 #include "kernels/common/philox.h"

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the parity with the reference cannot see: that the reference itself is the definition, and how crops are drawn.
 #include "kernels/augment/augment.h"
+#include "tests/kernels/on_card.h"
 #include "tests/kernels/on_device.h"
 
 #include <gtest/gtest.h>
@@ -106,6 +107,27 @@ TEST_P(AugmentOn, RefusesPaddingBeyondTheImage) {
   EXPECT_NO_THROW(images.augmented(GetParam(), {0}, 0, 0, 3, true));
   EXPECT_THROW(images.augmented(GetParam(), {0}, 0, 0, 4, true), Error);
   EXPECT_THROW(images.augmented(GetParam(), {0}, 0, 0, -1, true), Error);
+}
+
+TEST(AugmentOnCard, AnIndexOutOfRangeIsAnImageOfNaN) {
+  if (!cuda::card().is_usable) GTEST_SKIP() << cuda::card().description;
+  constexpr std::int64_t kSize = 5 * 4 * 2;
+  for (const DType type : {DType::f32, DType::bf16}) {
+    Problem p(type, 1, Device::cuda);
+    p.forward(Augment{.images = p.bytes("images", {3, 5, 4, 2}),
+                      .indices = p.integers("indices", {6}, given({2, 3, 0, -1, -2147483648.0, 2147483647})),
+                      .mean = p.parameter("mean", {2}),
+                      .deviation = p.parameter("deviation", {2}, constant(2)),
+                      .epoch = p.integers("epoch", {1}, constant(4)),
+                      .padding = 2,
+                      .y = p.output("y", {6, 5, 4, 2})});
+    p.run(Context(Device::cuda));
+    for (std::int64_t i = 0; i < 6 * kSize; ++i) {
+      const std::int64_t n = i / kSize;
+      ASSERT_EQ(std::isnan(value_of(p, "y", i)), n != 0 && n != 2) << name_of(type) << " " << i;
+    }
+    EXPECT_NO_THROW(p.check_sentinels());
+  }
 }
 
 TEST(DrawCrop, IsUniform) {
