@@ -37,7 +37,8 @@ Fill counts() {
   return [](Draw& draw, std::int64_t) { return 17.0 * static_cast<double>(draw.below(4)); };
 }
 
-// Tiny, one class, ragged about tile and strip, more classes than samples, absent classes, ratio 0, CIFAR; then diagonal.
+// Tiny, one class, ragged about tile and strip, more classes than samples, absent classes, ratio 0, CIFAR; several tiles of classes, and of features,
+// with many samples a class; then diagonal, at last with more classes than a block has threads.
 const std::vector<Sizes> kShapes = {{1, 1, 1},
                                     {3, 2, 1},
                                     {5, 1, 7},
@@ -47,11 +48,15 @@ const std::vector<Sizes> kShapes = {{1, 1, 1},
                                     {20, 7, 33, true, 1.5, 3},
                                     {33, 6, 64, true, 0.5, 1},
                                     {64, 10, 64},
+                                    {7, 133, 12},
+                                    {70, 3, 132, true, 0.7, 2},
                                     {1, 1, 1, false},
                                     {9, 4, 5, false, 0},
                                     {19, 13, 17, false},
                                     {12, 30, 70, false},
-                                    {20, 7, 33, false, 1.5, 3}};
+                                    {20, 7, 33, false, 1.5, 3},
+                                    {70, 65, 24, false},
+                                    {5, 1030, 4, false}};
 const std::vector<Sizes> kBenchShapes = {{128, 10, 64}, {128, 100, 64}, {128, 100, 342}, {128, 100, 640}, {128, 100, 640, false}, {256, 1000, 2048, false}};
 
 const Declare isda_update{CaseOf<Sizes>{

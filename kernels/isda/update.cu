@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+// IsdaUpdate: the batch is folded into the running statistics of its classes, in three launches.
+//
+//   membership   the batch sorted by class (membership.cuh)
+//   fold         a thread a feature of a class: the batch's mean nu, the new mean, and the terms that the covariance is yet to receive,
+//                  z_k = sqrt(1 / (n+m)) (a_k - nu) for the m samples           z_m = sqrt(keep m / (n+m)) (mu - nu)        keep = n / (n+m)
+//   covariance   S <- keep S + sum_k z_k z_k^T, k = 0 ... m: the whole update as m+1 outer products
+//                  full: a block a tile of 64 x 64 of S_c (tile.cuh), with the rows z of its class by steps of 16; diagonal: a thread an element
+//
+//   bytes  S_c of the present classes read and written once, which is nearly all; features twice, z (N+K,A) written once, read A / 64 times from L2
+//   FLOP   2 (N + K) A^2: with m = 1 to 3 samples a class, as in a batch of 128 of 100 classes, far below what the memory allows
+//
+// S stays symmetric to the bit: S[a,b] and S[b,a] are made of the same products in the same order, and a product does not know its factors' order.
+#include <cmath>
+
+#include "kernels/isda/isda.h"
+#include "kernels/isda/membership.cuh"
+#include "kernels/isda/tile.cuh"
+
+namespace isda::kernels {
+
+namespace {
+
+using tile::Neighbours;
+
+constexpr int kThreads = 128;  // features of a block, where a thread has one
+
+// What a batch adds to the covariance of the class in a slot.
+struct Terms {
+  float* rows;  // (N+most,A) z_0 ... z_m of slot 0, of slot 1, ...
+  float* keep;  // (most)
+
+  __device__ std::int64_t first_row(const Membership& members, int slot) const { return members.begin[slot] + slot; }
+};
+
+// Blocks: slots by features. NOTE: the count stays as it is, since other blocks of the class read it too; the next launch adds to it.
+template <class T>
+__global__ void __launch_bounds__(kThreads) fold_kernel(const __grid_constant__ Membership members, const T* __restrict__ features, int A,
+                                                        const float* __restrict__ count, float* __restrict__ mean, const __grid_constant__ Terms terms) {
+  const int slot = static_cast<int>(blockIdx.x), a = static_cast<int>(blockIdx.y) * kThreads + static_cast<int>(threadIdx.x);
+  if (slot >= *members.present || a >= A) return;
+  const int c = members.classes[slot], m = members.count(slot);
+  const int* samples = members.samples + members.begin[slot];
+  const float n = count[c], total = n + static_cast<float>(m), w = static_cast<float>(m) / total, keep = n / total;
+  const auto feature = [&](int k) { return to_float(features[std::int64_t{samples[k]} * A + a]); };
+  // The mean of the batch.
+  float nu = 0;
+  for (int k = 0; k < m; ++k) nu += feature(k);
+  nu /= static_cast<float>(m);
+  // The terms of the samples.
+  float* z = terms.rows + terms.first_row(members, slot) * A + a;
+  const float of_sample = sqrtf(1 / total);
+  for (int k = 0; k < m; ++k) z[std::int64_t{k} * A] = of_sample * (feature(k) - nu);
+  // The new mean, and the term of its move.
+  float& mu = mean[std::int64_t{c} * A + a];
+  const float shift = mu - nu;
+  z[std::int64_t{m} * A] = sqrtf(w * keep) * shift;
+  mu -= w * shift;
+  if (a == 0) terms.keep[slot] = keep;
+}
+
+// Blocks: slots by tiles of S_c.
+template <bool is_packed>
+__global__ void __launch_bounds__(tile::kThreads)
+    covariance_kernel(const __grid_constant__ Membership members, const __grid_constant__ Terms terms, int A, int tiles, float* covariance, float* count) {
+  SIMT_SHARED(step, tile::Step);
+  const int slot = static_cast<int>(blockIdx.x) / (tiles * tiles), tile_of_slot = static_cast<int>(blockIdx.x) % (tiles * tiles);
+  if (slot >= *members.present) return;
+  const int c = members.classes[slot], m = members.count(slot), rank = m + 1;
+  const int first_row = tile_of_slot / tiles * tile::kExtent, first_column = tile_of_slot % tiles * tile::kExtent;
+  const int row = first_row + tile::own_row(), column = first_column + tile::own_column();
+  float* own = covariance + (std::int64_t{c} * A + row) * A + column;
+  // Read.
+  const float keep = terms.keep[slot];
+  float sums[tile::kOwn][tile::kOwn];
+#pragma unroll
+  for (int i = 0; i < tile::kOwn; ++i) {
+    tile::load_four<is_packed>(own + std::int64_t{i} * A, row + i < A ? A - column : 0, sums[i]);
+#pragma unroll
+    for (float& sum : sums[i]) sum *= keep;
+  }
+  // Add the terms.
+  const float* rows = terms.rows + terms.first_row(members, slot) * A;
+  const auto load_from = [&](int first) {
+    return [=](int position, int k, float(&values)[4]) {
+      const int a = first + position;
+      tile::load_four<is_packed>(rows + std::int64_t{k} * A + a, k < rank ? A - a : 0, values);
+    };
+  };
+  tile::add_products<Neighbours::along_tile, Neighbours::along_tile>(step, rank, load_from(first_row), load_from(first_column), sums);
+  // Write.
+#pragma unroll
+  for (int i = 0; i < tile::kOwn; ++i) tile::store_four<is_packed>(own + std::int64_t{i} * A, row + i < A ? A - column : 0, sums[i]);
+  if (tile_of_slot == 0 && threadIdx.x == 0) count[c] += static_cast<float>(m);
+}
+
+// Blocks: slots by features.
+__global__ void __launch_bounds__(kThreads)
+    variance_kernel(const __grid_constant__ Membership members, const __grid_constant__ Terms terms, int A, float* variance, float* count) {
+  const int slot = static_cast<int>(blockIdx.x), a = static_cast<int>(blockIdx.y) * kThreads + static_cast<int>(threadIdx.x);
+  if (slot >= *members.present || a >= A) return;
+  const int c = members.classes[slot], m = members.count(slot);
+  const float* z = terms.rows + terms.first_row(members, slot) * A + a;
+  float& s = variance[std::int64_t{c} * A + a];
+  float sum = terms.keep[slot] * s;
+  for (int k = 0; k <= m; ++k) sum += z[std::int64_t{k} * A] * z[std::int64_t{k} * A];
+  s = sum;
+  if (a == 0) count[c] += static_cast<float>(m);
+}
+
+}  // namespace
+
+void run(Cuda, const Context& context, const IsdaUpdate& op) {
+  const auto [N, width] = op.features.extents<2>();
+  const int A = static_cast<int>(width);
+  Scratch scratch = context.scratch();
+  const Membership members = membership_of(context, scratch, op.labels, op.count.extent(0), nullptr);
+  const Terms terms{.rows = scratch.take<float>((N + members.most) * A), .keep = scratch.take<float>(members.most)};
+  const dim3 slots_by_features(static_cast<unsigned>(members.most), blocks_for(A, kThreads));
+  dispatch_cuda(op.name, op.features.type(), [&]<class T>() {
+    launch(context, LaunchShape{.name = "isda_fold", .grid = slots_by_features, .block = kThreads}, fold_kernel<T>, members, elements<T>(op.features), A,
+           op.count.as<float>(), op.mean.as<float>(), terms);
+  });
+  if (op.covariance.shape().rank() == 3) {
+    const unsigned tiles = blocks_for(A, tile::kExtent), blocks = static_cast<unsigned>(members.most) * tiles * tiles;
+    const auto kernel = A % 4 == 0 && are_aligned({op.covariance}) ? covariance_kernel<true> : covariance_kernel<false>;
+    launch(context, LaunchShape{.name = op.name, .grid = blocks, .block = tile::kThreads}, kernel, members, terms, A, static_cast<int>(tiles),
+           op.covariance.as<float>(), op.count.as<float>());
+  } else {
+    launch(context, LaunchShape{.name = op.name, .grid = slots_by_features, .block = kThreads}, variance_kernel, members, terms, A, op.covariance.as<float>(),
+           op.count.as<float>());
+  }
+}
+
+}  // namespace isda::kernels
