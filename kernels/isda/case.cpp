@@ -56,6 +56,7 @@ const std::vector<Sizes> kShapes = {{1, 1, 1},
                                     {12, 30, 70, false},
                                     {20, 7, 33, false, 1.5, 3},
                                     {70, 65, 24, false},
+                                    {3, 4, 600, false},
                                     {5, 1030, 4, false}};
 const std::vector<Sizes> kBenchShapes = {{128, 10, 64}, {128, 100, 64}, {128, 100, 342}, {128, 100, 640}, {128, 100, 640, false}, {256, 1000, 2048, false}};
 

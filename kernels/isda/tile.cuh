@@ -1,22 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
-// A tile of 64 x 64 sums of products made by one block in f32: what the passes over full covariances consist of.
+// A tile of 64 x 64 sums made by one block in f32: what the passes over classes and features consist of.
 //
-//   sums(r,c) += sum over k of a(r,k) b(k,c)        r, c in the tile, k = 0 ... depth - 1, in this order whatever the tile
+//   sums(r,c) += sum over k of term(a(r,k), b(k,c))        r, c in the tile, k = 0 ... depth - 1, in this order whatever the tile
 //
-// 256 threads; each keeps 4 x 4 neighbours of the tile in registers. The block walks along k in steps of 16: its threads bring 16 x 64 of a and
-// of b to shared memory, four values of each a thread; then every thread multiplies, two loads of 16 bytes for 16 multiply-adds. While a step is
-// multiplied, the values of the next are on their way to registers.
+// The term is the product where matrices are multiplied; the diagonal covariance has others, with one or two operands b.
+//
+// 256 threads; each keeps 4 x 4 neighbours of the tile in registers. The block walks along k in steps of 16: its threads bring 16 x 64 of a and of
+// b to shared memory, four values of each a thread; then every thread adds its terms, two loads of 16 bytes for 16 products. While a step is
+// used, the values of the next are on their way to registers.
 #pragma once
 #include "kernels/common/simt.cuh"
 
 namespace isda::kernels::tile {
 
 constexpr int kThreads = 256, kExtent = 64, kDepth = 16;
-constexpr int kOwn = 4;  // rows and columns of a thread
+constexpr int kOwn = 4;     // rows and columns of a thread
+constexpr int kBlocks = 3;  // of a multiprocessor at once, at least: 80 registers a thread
 
 // NOTE: rows of 68: still a multiple of 16 bytes, and what lies below each other begins four banks further.
+using Operand = float[kDepth][kExtent + 4];
+template <int b_operands = 1>
 struct alignas(16) Step {
-  float a[kDepth][kExtent + 4], b[kDepth][kExtent + 4];
+  Operand a, b[b_operands];
 };
 
 // The first of this thread's rows and columns of the tile: 16 neighbouring threads have the same rows, and together all columns.
@@ -66,7 +71,7 @@ struct Brought {
       k = thread % (kDepth / 4) * 4;
     }
   }
-  __device__ __forceinline__ void store(float (*operand)[kExtent + 4], const float (&values)[4]) const {
+  __device__ __forceinline__ void store(Operand& operand, const float (&values)[4]) const {
     if constexpr (neighbours == Neighbours::along_tile) {
       store_packed(&operand[k][position], values);
     } else {
@@ -76,17 +81,19 @@ struct Brought {
   }
 };
 
-// load_a(position, k, values) and load_b fetch the four values of an operand from there on, zeros where it ends. All threads of the block come here.
-template <Neighbours a_neighbours, Neighbours b_neighbours, class LoadA, class LoadB>
-__device__ __forceinline__ void add_products(Step& step, int depth, LoadA&& load_a, LoadB&& load_b, float (&sums)[kOwn][kOwn]) {
+// load_a(position, k, values) fetches the four values of a from there on, zeros where it ends; load_b likewise those of each operand b.
+// term(i, j, a, b): a of the thread's row i; b[operand][j] of its column j. All threads of the block come here.
+template <Neighbours a_neighbours, Neighbours b_neighbours, int b_operands, class LoadA, class LoadB, class Term>
+__device__ __forceinline__ void add_terms(Step<b_operands>& step, int depth, LoadA&& load_a, LoadB&& load_b, Term&& term, float (&sums)[kOwn][kOwn]) {
   const Brought<a_neighbours> a_place;
   const Brought<b_neighbours> b_place;
-  float a[4], b[4];
+  float a[4], b[b_operands][4];
   load_a(a_place.position, a_place.k, a);
   load_b(b_place.position, b_place.k, b);
   for (int first = 0; first < depth; first += kDepth) {
     a_place.store(step.a, a);
-    b_place.store(step.b, b);
+#pragma unroll
+    for (int operand = 0; operand < b_operands; ++operand) b_place.store(step.b[operand], b[operand]);
     __syncthreads();
     if (first + kDepth < depth) {
       load_a(a_place.position, first + kDepth + a_place.k, a);
@@ -94,18 +101,27 @@ __device__ __forceinline__ void add_products(Step& step, int depth, LoadA&& load
     }
 #pragma unroll
     for (int k = 0; k < kDepth; ++k) {
-      float of_rows[kOwn], of_columns[kOwn];
+      float of_rows[kOwn], of_columns[b_operands][kOwn];
       load_packed(&step.a[k][own_row()], of_rows);
-      load_packed(&step.b[k][own_column()], of_columns);
+#pragma unroll
+      for (int operand = 0; operand < b_operands; ++operand) load_packed(&step.b[operand][k][own_column()], of_columns[operand]);
 #pragma unroll
       for (int i = 0; i < kOwn; ++i) {
 #pragma unroll
-        for (int j = 0; j < kOwn; ++j) sums[i][j] += of_rows[i] * of_columns[j];
+        for (int j = 0; j < kOwn; ++j) sums[i][j] += term(i, j, of_rows[i], of_columns);
       }
     }
     // Nobody reads the step any more.
     __syncthreads();
   }
+}
+
+// The product of matrices.
+template <Neighbours a_neighbours, Neighbours b_neighbours, class LoadA, class LoadB>
+__device__ __forceinline__ void add_products(Step<>& step, int depth, LoadA&& load_a, LoadB&& load_b, float (&sums)[kOwn][kOwn]) {
+  add_terms<a_neighbours, b_neighbours>(
+      step, depth, load_a, [&](int position, int k, float(&values)[1][4]) { load_b(position, k, values[0]); },
+      [](int, int j, float a, const float(&b)[1][kOwn]) { return a * b[0][j]; }, sums);
 }
 
 }  // namespace isda::kernels::tile

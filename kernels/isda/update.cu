@@ -61,9 +61,9 @@ __global__ void __launch_bounds__(kThreads) fold_kernel(const __grid_constant__ 
 
 // Blocks: slots by tiles of S_c.
 template <bool is_packed>
-__global__ void __launch_bounds__(tile::kThreads)
+__global__ void __launch_bounds__(tile::kThreads, tile::kBlocks)
     covariance_kernel(const __grid_constant__ Membership members, const __grid_constant__ Terms terms, int A, int tiles, float* covariance, float* count) {
-  SIMT_SHARED(step, tile::Step);
+  SIMT_SHARED(step, tile::Step<>);
   const int slot = static_cast<int>(blockIdx.x) / (tiles * tiles), tile_of_slot = static_cast<int>(blockIdx.x) % (tiles * tiles);
   if (slot >= *members.present) return;
   const int c = members.classes[slot], m = members.count(slot), rank = m + 1;
