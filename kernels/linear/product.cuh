@@ -1,26 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// A matrix product on tensor cores: c (M,N) = a (M,K) b (K,N) [+ bias (N)], bf16 or f32, sums in f32.
+// A matrix product on tensor cores: c (M,N) = a (M,K) b (K,N) [+ bias (N)], bf16 or f32, sums in f32 (kernels/common/tensor_core.cuh).
 //
 // A block of 128 threads makes a tile of 64 x 64 of c. It walks along K in steps of 64 bytes:
 //   cp.async brings the next tiles of a and b into shared memory, three stages deep, while
 //   ldmatrix takes fragments of the present ones, and
 //   mma.sync multiplies: each of the four warps owns 32 x 32 of c, in registers.
 //
-// bf16: m16n8k16. f32: three TF32 products (m16n8k8) that keep f32's digits: a = a_high + a_low with 11 bits each, and
-//   a b = a_low b_high + a_high b_low + a_high b_high; what is left out is below 2^-22 of the product.
-//   (Ootomo, Yokota, Recovering Single Precision Accuracy from Tensor Cores, 2022; the small terms first)
-//
 // bytes  a once per 64 columns of c, b once per 64 rows, c once       FLOP  2 M N K, for f32 three times that on the tensor cores
-// Within a row of a tile the 16-byte pieces change places by a pattern that differs from row to row (a swizzle): so neither the eight rows that
-// ldmatrix reads at once nor the pieces that cp.async writes meet in a bank, and no byte of shared memory is left empty.
 #pragma once
-#include "kernels/common/ptx.cuh"
-#include "kernels/common/simt.cuh"
+#include "kernels/common/tensor_core.cuh"
 
 namespace isda::kernels {
-
-// How an operand lies in memory: with neighbours along K side by side (x and weight of the forward pass), or along its other extent.
-enum class Along { k, other };
 
 struct ProductSizes {
   int M, N, K;
@@ -35,22 +25,8 @@ constexpr int kTile = 64;      // rows and columns of c that a block makes
 constexpr int kWarpTile = 32;  // ... that a warp makes
 constexpr int kRowTiles = kWarpTile / 16, kColumnTiles = kWarpTile / 8;
 
-// One operand's tile in shared memory: `kRows` rows of `kColumns` elements, in the order they have in memory.
 template <class T, Along along>
-struct Tile {
-  static constexpr int kDepth = 64 / static_cast<int>(sizeof(T));  // of K
-  static constexpr int kRows = along == Along::k ? kTile : kDepth, kColumns = along == Along::k ? kDepth : kTile;
-  static constexpr int kElements = kRows * kColumns;
-
-  // Where an element lies. Pieces of 16 bytes are exchanged within the row:
-  //   rows of 64 bytes: two rows fill the banks, so pairs of rows differ;   of 128 bytes: every row differs;
-  //   of 256 bytes (f32, read by single words, lane = (group, thread) row `thread`, column `group`): by 32 bytes from row to row.
-  __device__ __forceinline__ static int offset(int row, int column) {
-    constexpr int kRowBytes = kColumns * static_cast<int>(sizeof(T));
-    const int pattern = kRowBytes == 64 ? row / 2 % 4 : kRowBytes == 128 ? row % 8 : row % 4 * 2;
-    return row * kColumns + (column / kPacked<T> ^ pattern) * kPacked<T> + column % kPacked<T>;
-  }
-};
+using Tile = tensor_core::Tile<T, along, kTile>;
 
 template <class T, Along a_along, Along b_along>
 constexpr std::size_t kSharedBytes = kStages*(Tile<T, a_along>::kElements + Tile<T, b_along>::kElements) * sizeof(T);
@@ -71,81 +47,6 @@ __device__ __forceinline__ void load_tile(T* tile, const T* matrix, std::int64_t
       ptx::cp_async<kChunk* static_cast<int>(sizeof(T))>(to, from, is_inside);
     else
       *to = is_inside ? *from : T(0.0f);
-  }
-}
-
-// The fragment of a at rows m.., depth k.. of the tile: 16 x 16 of bf16, 16 x 8 of f32 (registers: kernels/emulator/ptx.cpp).
-template <class T, Along along>
-__device__ __forceinline__ void load_a(std::uint32_t (&a)[4], const T* tile, int m, int k) {
-  using Shape = Tile<T, along>;
-  constexpr int kHalf = kPacked<T>;
-  const int lane = static_cast<int>(threadIdx.x) % kWarp;
-  if constexpr (along == Along::k) {
-    // Matrices: rows 0-7 and 8-15 of the first half of the depth, then of the second.
-    ptx::ldmatrix_x4(a, tile + Shape::offset(m + lane % 16, k + lane / 16 * kHalf));
-  } else if constexpr (sizeof(T) == 2) {
-    ptx::ldmatrix_x4_trans(a, tile + Shape::offset(k + lane % 8 + lane / 16 * 8, m + lane / 8 % 2 * 8));
-  } else {
-#pragma unroll
-    for (int i = 0; i < 4; ++i) a[i] = __float_as_uint(tile[Shape::offset(k + lane % 4 + 4 * (i / 2), m + lane / 4 + 8 * (i % 2))]);
-  }
-}
-
-// The fragments of b at depth k.., columns n..n+15 of the tile: two of 16 x 8 of bf16, 8 x 8 of f32.
-template <class T, Along along>
-__device__ __forceinline__ void load_b(std::uint32_t (&b)[4], const T* tile, int n, int k) {
-  using Shape = Tile<T, along>;
-  constexpr int kHalf = kPacked<T>;
-  const int lane = static_cast<int>(threadIdx.x) % kWarp;
-  if constexpr (along == Along::k) {
-    // Matrices: both halves of the depth of columns 0-7, then of columns 8-15.
-    ptx::ldmatrix_x4(b, tile + Shape::offset(n + lane % 8 + lane / 16 * 8, k + lane / 8 % 2 * kHalf));
-  } else if constexpr (sizeof(T) == 2) {
-    ptx::ldmatrix_x4_trans(b, tile + Shape::offset(k + lane % 16, n + lane / 16 * 8));
-  } else {
-#pragma unroll
-    for (int i = 0; i < 4; ++i) b[i] = __float_as_uint(tile[Shape::offset(k + lane % 4 + 4 * (i % 2), n + lane / 4 + 8 * (i / 2))]);
-  }
-}
-
-// f32 as a sum of two TF32 numbers.
-template <int count>
-__device__ __forceinline__ void split(const std::uint32_t (&value)[count], std::uint32_t (&high)[count], std::uint32_t (&low)[count]) {
-#pragma unroll
-  for (int i = 0; i < count; ++i) {
-    high[i] = ptx::to_tf32(__uint_as_float(value[i]));
-    low[i] = ptx::to_tf32(__uint_as_float(value[i]) - __uint_as_float(high[i]));
-  }
-}
-
-// What one warp adds to its part of c from one step along K.
-template <class T, Along a_along, Along b_along>
-__device__ __forceinline__ void multiply_tiles(const T* a_tile, const T* b_tile, int m, int n, float (&c)[kRowTiles][kColumnTiles][4]) {
-  constexpr int kDepthOfProduct = 32 / static_cast<int>(sizeof(T));
-#pragma unroll
-  for (int k = 0; k < Tile<T, a_along>::kDepth; k += kDepthOfProduct) {
-    std::uint32_t a[kRowTiles][4], b[kColumnTiles / 2][4];
-#pragma unroll
-    for (int i = 0; i < kRowTiles; ++i) load_a<T, a_along>(a[i], a_tile, m + 16 * i, k);
-#pragma unroll
-    for (int j = 0; j < kColumnTiles / 2; ++j) load_b<T, b_along>(b[j], b_tile, n + 16 * j, k);
-#pragma unroll
-    for (int i = 0; i < kRowTiles; ++i) {
-#pragma unroll
-      for (int j = 0; j < kColumnTiles; ++j) {
-        const std::uint32_t b_pair[2] = {b[j / 2][j % 2 * 2], b[j / 2][j % 2 * 2 + 1]};
-        if constexpr (sizeof(T) == 2) {
-          ptx::mma_m16n8k16_bf16(c[i][j], a[i], b_pair);
-        } else {
-          std::uint32_t a_high[4], a_low[4], b_high[2], b_low[2];
-          split(a[i], a_high, a_low);
-          split(b_pair, b_high, b_low);
-          ptx::mma_m16n8k8_tf32(c[i][j], a_low, b_high);
-          ptx::mma_m16n8k8_tf32(c[i][j], a_high, b_low);
-          ptx::mma_m16n8k8_tf32(c[i][j], a_high, b_high);
-        }
-      }
-    }
   }
 }
 
@@ -188,11 +89,11 @@ __global__ void __launch_bounds__(kThreads) kernel(const T* __restrict__ a, cons
     ptx::cp_async_wait<kStages - 2>();
     __syncthreads();
     load_step(step + kStages - 1);
-    multiply_tiles<T, a_along, b_along>(a_tiles + step % kStages * TileA::kElements, b_tiles + step % kStages * TileB::kElements, row_in_tile, column_in_tile,
-                                        sums);
+    tensor_core::multiply_tiles<TileA, TileB>(a_tiles + step % kStages * TileA::kElements, b_tiles + step % kStages * TileB::kElements, row_in_tile,
+                                              column_in_tile, sums);
   }
 
-  // Each lane holds pairs of neighbours in rows lane/4 and lane/4 + 8 of each 16 x 8, and stores them together where every pair is aligned.
+  // Each lane stores its pairs of neighbours together where every pair is aligned.
   const bool stores_pairs = sizes.N % 2 == 0 && reinterpret_cast<std::uintptr_t>(c) % (2 * sizeof(Result)) == 0;
 #pragma unroll
   for (int i = 0; i < kRowTiles; ++i) {
