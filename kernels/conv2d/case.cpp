@@ -76,7 +76,7 @@ void make(Problem& p, const Sizes& s) {
                                 .groups = s.groups,
                                 .prologue = gradient_prologue,
                                 .epilogue = dx_epilogue});
-  const View dweight = p.output("dweight", weights);
+  const View dweight = p.parameter_output("dweight", weights);
   p.backward(Conv2dBackwardWeights{.x = x,
                                    .dy = dy,
                                    .dweight = dweight,

@@ -19,6 +19,7 @@ struct Arguments {
   const char* output_name;  // "y" or "dy"
   ConstView output;         // (N,P,Q,K)
   int stride, padding, groups;
+  DType weight_type;
 };
 
 // The output rows (or columns) of `extent` input rows under a kernel of `taps`; 0 where the kernel does not fit.
@@ -34,7 +35,7 @@ void check_arguments(const Arguments& a) {
   check_rank(a.operation, a.input_name, a.input, 4, "(N,H,W,C)");
   check_float(a.operation, a.input_name, a.input);
   check_rank(a.operation, a.weight_name, a.weight, 4, "(K,R,S,C/groups)");
-  check_type(a.operation, a.weight_name, a.weight, a.input.type());
+  check_type(a.operation, a.weight_name, a.weight, a.weight_type);
 
   const auto [N, H, W, C] = a.input.extents<4>();
   const auto [K, R, S, channels] = a.weight.extents<4>();
@@ -88,7 +89,7 @@ double flop(const ConstView& output, const ConstView& weight) {
 }  // namespace
 
 void check(const Conv2d& op) {
-  check_arguments({op.name, "x", op.x, "weight", op.weight, "y", op.y, op.stride, op.padding, op.groups});
+  check_arguments({op.name, "x", op.x, "weight", op.weight, "y", op.y, op.stride, op.padding, op.groups, op.x.type()});
   check_prologue(op.name, op.prologue, op.x);
   const DType type = parameter_type(op.x.type());
   const auto& [residual, statistics] = op.epilogue;
@@ -99,7 +100,7 @@ void check(const Conv2d& op) {
 }
 
 void check(const Conv2dBackwardData& op) {
-  check_arguments({op.name, "dx", op.dx, "weight", op.weight, "dy", op.dy, op.stride, op.padding, op.groups});
+  check_arguments({op.name, "dx", op.dx, "weight", op.weight, "dy", op.dy, op.stride, op.padding, op.groups, op.dx.type()});
   check_gradient_prologue(op.name, "prologue", op.prologue, op.dy);
   const DType type = parameter_type(op.dx.type());
   const auto& [residual, mask, sums] = op.epilogue;
@@ -120,7 +121,7 @@ void check(const Conv2dBackwardData& op) {
 }
 
 void check(const Conv2dBackwardWeights& op) {
-  check_arguments({op.name, "x", op.x, "dweight", op.dweight, "dy", op.dy, op.stride, op.padding, op.groups});
+  check_arguments({op.name, "x", op.x, "dweight", op.dweight, "dy", op.dy, op.stride, op.padding, op.groups, parameter_type(op.x.type())});
   check_prologue(op.name, op.prologue, op.x);
   check_gradient_prologue(op.name, "gradient_prologue", op.gradient_prologue, op.dy);
 }

@@ -5,6 +5,7 @@
 //   P = (H + 2*padding - R) / stride + 1, rounded down;  Q likewise from W and S
 //
 //   x (N,H,W,C)   weight (K,R,S,C/groups)   y (N,P,Q,K)   f32|bf16|f64, all of one type; sums in f32 (reference: f64)
+//   dweight is of the parameter type: f32 beside bf16.
 //   With groups, output channel k of group k/(K/groups) sees only the input channels of the same group.
 //   FLOP  2*N*P*Q*K*R*S*C/groups for each of the three      bytes  every array once
 //
@@ -98,7 +99,7 @@ struct Conv2dBackwardWeights {
   static constexpr auto name = "conv2d_backward_weights";
   ConstView x;   // (N,H,W,C)
   ConstView dy;  // (N,P,Q,K)
-  View dweight;  // (K,R,S,C/groups), overwritten
+  View dweight;  // (K,R,S,C/groups), the parameter type (f32; f64 with f64), overwritten
   int stride = 1;
   int padding = 0;
   int groups = 1;

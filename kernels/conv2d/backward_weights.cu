@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+// The gradient of a convolution's weights on the card (kernels/conv2d/implicit_gemm.cuh), for each group
+//
+//   dweight (K, R*S*C) = dy'' (K, pixels) * patches of f(x) (pixels, R*S*C)        dy'': dy' transposed
+//
+// The result is small and the depth, the pixels, is large: so the pixels are shared out among blocks too ("split K"), each of which writes a partial
+// result; a second launch adds these from the first to the last. How many there are depends on the shape alone.
+//
+//             pixels                     R*S*C
+//        +---+---+---+---+            +---------+
+//      K |   |   |   |   |   *      --|  split  |--        partial[split] (K, R*S*C);   dweight = the sum of them
+//        +---+---+---+---+            |         |
+//                                     +---------+
+//
+// Both operands lie along the other extent than the depth: a pixel has its channels side by side.
+//
+//   tiles 16 x 128, 32 x 128 or 64 x 64, by K;   FLOP  2 pixels K R S C, for f32 three times that on the tensor cores
+//   bytes  dy once a 128 columns; x once a tap, of which the caches keep most; the partial results, at most 4096 tiles, are written and read once
+#include "kernels/common/sum_rows.cuh"
+#include "kernels/conv2d/epilogue.cuh"
+
+namespace isda::kernels {
+
+namespace {
+
+using namespace implicit_gemm;
+
+// Four blocks for each of the 132 multiprocessors of an H200: all of them run at once.
+constexpr std::int64_t kBlocks = 528;
+// A block walks along so many steps of the depth at least.
+constexpr std::int64_t kLeastSteps = 4;
+
+template <class T>
+struct BackwardWeights {
+  Pixels<Source<T, true>> dy;
+  Patches<Source<T>> x;
+  int pixels_of_split;
+  float* dweight;  // [splits][K][R*S*C]
+  bool stores_packed;
+};
+
+template <int width, class T, class Tiling>
+__device__ __forceinline__ void store_dweight(const BackwardWeights<T>& conv, const SharedTile<Tiling>& tile, const BlockPlace<Tiling>& block) {
+  const Walk<Tiling, width> walk;
+  const int group_K = conv.dy.column_count, rows = std::min(Tiling::kRows, group_K - block.first_row), column = block.first_column + walk.column;
+  if (column >= conv.x.column_count) return;
+  const std::int64_t first_k = std::int64_t{blockIdx.z} * conv.dy.channels + block.group * group_K + block.first_row;
+  for (int row = walk.line; row < rows; row += walk.kLines) {
+    float values[width];
+    load_channels(tile.at(row, walk.column), values);
+    store_packed(conv.dweight + (first_k + row) * conv.x.column_count + column, values);
+  }
+}
+
+template <class T, Load load>
+using GradientOperand = Operand<Along::other, load, Pixels<Source<T, true>>>;
+template <class T, Load load>
+using PatchOperand = Operand<Along::other, load, Patches<Source<T>>>;
+
+template <class T, class Tiling, Load load>
+constexpr std::size_t kSharedBytes = shared_bytes<Tiling, GradientOperand<T, load>, PatchOperand<T, load>, kPacked<float>>();
+
+template <class T, class Tiling, Load load>
+__global__ void __launch_bounds__(kThreads) backward_weights_kernel(const __grid_constant__ BackwardWeights<T> conv) {
+  SharedCarver carver;
+  T* shared = carver.template take<T>(kSharedBytes<T, Tiling, load> / sizeof(T), 128);
+  const BlockPlace<Tiling> block(conv.x.column_count);
+  GradientOperand<T, load> dy{conv.dy};
+  PatchOperand<T, load> patches{conv.x};
+  dy.matrix.first_channel = block.group * conv.dy.column_count;
+  patches.matrix.first_channel = block.group * conv.x.depth.value();
+  const int begin = static_cast<int>(blockIdx.z) * conv.pixels_of_split, end = std::min(begin + conv.pixels_of_split, conv.dy.row_count);
+
+  typename Tiling::Sums sums = {};
+  accumulate<Tiling>(dy, patches, block.first_row, block.first_column, begin, end, shared, sums);
+
+  const SharedTile<Tiling> tile(shared, kPacked<float>);
+  spread(sums, tile);
+  if (conv.stores_packed)
+    store_dweight<kPacked<float>>(conv, tile, block);
+  else
+    store_dweight<1>(conv, tile, block);
+}
+
+}  // namespace
+
+void run(Cuda, const Context& context, const Conv2dBackwardWeights& op) {
+  const std::int64_t K = op.dy.extent(3), group_K = K / op.groups, group_C = op.dweight.extent(3), columns = op.dweight.size() / K;
+  const std::int64_t pixels = op.dy.size() / K;
+  const auto& prologue = op.prologue;
+  const auto& gradient = op.gradient_prologue;
+  dispatch_cuda(op.name, op.x.type(), [&]<class T>() {
+    const bool is_aligned = group_K % kPacked<T> == 0 && group_C % kPacked<T> == 0 &&
+                            are_aligned({op.x, prologue.scale, prologue.shift, op.dy, gradient.y, gradient.scale, gradient.y_scale, gradient.shift});
+    const bool has_words = has_word(prologue) || has_word(gradient);
+    dispatch<Tiling<16, 128, 1>, Tiling<32, 128, 1>, Tiling<64, 64, 2>>(group_K, is_aligned, has_words, [&]<class Tiling, Load load>() {
+      // Share out the steps of the depth.
+      constexpr int kDepth = PatchOperand<T, load>::template Tile<Tiling::kColumns>::kDepth;
+      const dim3 tiles = grid_of<Tiling>(group_K, columns, op.groups);
+      const std::int64_t steps = blocks_for(pixels, kDepth);
+      const std::int64_t most_splits = std::clamp<std::int64_t>(kBlocks / (std::int64_t{tiles.x} * tiles.y), 1, blocks_for(steps, kLeastSteps));
+      const std::int64_t steps_of_split = blocks_for(steps, most_splits);
+      const unsigned splits = blocks_for(steps, steps_of_split);
+
+      Scratch scratch = context.scratch();
+      float* dweight = op.dweight.as<float>();
+      float* partials = splits > 1 ? scratch.take<float>(splits * op.dweight.size()) : dweight;
+      const BackwardWeights<T> conv{.dy = {.source = source_of<T>(op.dy, gradient),
+                                           .row_count = static_cast<int>(pixels),
+                                           .column_count = static_cast<int>(group_K),
+                                           .channels = static_cast<int>(K)},
+                                    .x = patches_of(source_of<T>(op.x, prologue), op.x, op.dweight, op.dy, op),
+                                    .pixels_of_split = static_cast<int>(steps_of_split * kDepth),
+                                    .dweight = partials,
+                                    .stores_packed = columns % kPacked<float> == 0 && (splits > 1 || are_aligned({op.dweight}))};
+      launch(context, {.name = op.name, .grid = dim3(tiles.x, tiles.y, splits), .block = kThreads, .shared_bytes = kSharedBytes<T, Tiling, load>},
+             backward_weights_kernel<T, Tiling, load>, conv);
+      if (splits > 1) sum_rows(context, "conv2d_backward_weights_sum", partials, splits, op.dweight.size(), dweight);
+    });
+  });
+}
+
+}  // namespace isda::kernels

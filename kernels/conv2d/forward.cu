@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+// The convolution on the card (kernels/conv2d/implicit_gemm.cuh), for each group
+//
+//   y (pixels, K) = patches of f(x) (pixels, R*S*C) * weight' (R*S*C, K)
+//
+// Both operands lie along the depth: a patch has its channels side by side, and so has a row of the weights.
+// The epilogue adds the residual, stores y, and, where statistics are asked for, takes mean and centred squares of the block's rows of y as stored, in two
+// passes over the tile in shared memory; a second launch merges them from the first block to the last, as kernels/common/moments.h does.
+//
+//   tiles 128 x 16, 128 x 32 or 64 x 64, by K;   FLOP  2 pixels K R S C, for f32 three times that on the tensor cores
+//   bytes  y once, the residual once; x once a tap and 64 channels of y, of which the caches keep most; the weights once a tile of rows, from the L2 cache
+#include "kernels/conv2d/epilogue.cuh"
+
+namespace isda::kernels {
+
+namespace {
+
+using namespace implicit_gemm;
+
+template <class T>
+struct Forward {
+  Patches<Source<T>> x;
+  Pixels<Source<T>> weight;
+  T* y;
+  const T* residual;      // may be y
+  float *mean, *squares;  // [row blocks][K], or null
+  int K;
+  bool stores_packed;
+};
+
+// Mean and centred squares of `rows` rows of the tile, whose sum over a line is `sum`.
+template <int width, class T, class Tiling>
+__device__ __forceinline__ void take_moments(const Forward<T>& conv, const SharedTile<Tiling>& tile, const BlockPlace<Tiling>& block, int rows,
+                                             const float (&sum)[width]) {
+  const Walk<Tiling, width> walk;
+  sum_lines(sum, tile);
+  float mean[width], squares[width] = {};
+  load_channels(tile.totals + walk.column, mean);
+#pragma unroll
+  for (int i = 0; i < width; ++i) mean[i] /= static_cast<float>(rows);
+  for (int row = walk.line; row < rows; row += walk.kLines) {
+    float values[width];
+    load_channels(tile.at(row, walk.column), values);
+#pragma unroll
+    for (int i = 0; i < width; ++i) squares[i] += (values[i] - mean[i]) * (values[i] - mean[i]);
+  }
+  const int column = static_cast<int>(threadIdx.x);
+  const bool has_column = column < Tiling::kColumns && block.first_column + column < conv.weight.row_count;
+  const std::int64_t at = std::int64_t{block.row_block} * conv.K + block.group * conv.weight.row_count + block.first_column + column;
+  if (has_column) conv.mean[at] = tile.totals[column] / static_cast<float>(rows);
+  sum_lines(squares, tile);
+  if (has_column) conv.squares[at] = tile.totals[column];
+}
+
+template <int width, class T, class Tiling>
+__device__ __forceinline__ void store_y(const Forward<T>& conv, const SharedTile<Tiling>& tile, const BlockPlace<Tiling>& block) {
+  const Walk<Tiling, width> walk;
+  const int rows = std::min(Tiling::kRows, conv.x.row_count - block.first_row), column = block.first_column + walk.column;
+  float sum[width] = {};
+  if (column < conv.weight.row_count) {
+    for (int row = walk.line; row < rows; row += walk.kLines) {
+      const std::int64_t at = std::int64_t{block.first_row + row} * conv.K + block.group * conv.weight.row_count + column;
+      float values[width];
+      load_channels(tile.at(row, walk.column), values);
+      if (conv.residual) add_packed(values, conv.residual + at);
+      store_packed(conv.y + at, values);
+      if (!conv.mean) continue;
+      round_to<T>(values);
+      store_channels(tile.at(row, walk.column), values);
+#pragma unroll
+      for (int i = 0; i < width; ++i) sum[i] += values[i];
+    }
+  }
+  if (conv.mean) take_moments(conv, tile, block, rows, sum);
+}
+
+template <class T, Load load>
+using PatchOperand = Operand<Along::k, load, Patches<Source<T>>>;
+template <class T, Load load>
+using WeightOperand = Operand<Along::k, load == Load::single ? Load::single : Load::async, Pixels<Source<T>>>;
+
+template <class T, class Tiling, Load load>
+constexpr std::size_t kSharedBytes = shared_bytes<Tiling, PatchOperand<T, load>, WeightOperand<T, load>, kPacked<T>>();
+
+template <class T, class Tiling, Load load>
+__global__ void __launch_bounds__(kThreads) forward_kernel(const __grid_constant__ Forward<T> conv) {
+  SharedCarver carver;
+  T* shared = carver.template take<T>(kSharedBytes<T, Tiling, load> / sizeof(T), 128);
+  const BlockPlace<Tiling> block(conv.weight.row_count);
+  PatchOperand<T, load> patches{conv.x};
+  WeightOperand<T, load> weight{conv.weight};
+  patches.matrix.first_channel = block.group * conv.x.depth.value();
+  weight.matrix.source.values += std::int64_t{block.group} * conv.weight.row_count * conv.weight.channels;
+
+  typename Tiling::Sums sums = {};
+  accumulate<Tiling>(patches, weight, block.first_row, block.first_column, 0, conv.x.column_count, shared, sums);
+
+  const SharedTile<Tiling> tile(shared, kPacked<T>);
+  spread(sums, tile);
+  if (conv.stores_packed)
+    store_y<kPacked<T>>(conv, tile, block);
+  else
+    store_y<1>(conv, tile, block);
+}
+
+// ---- statistics ----
+
+constexpr int kChannels = 32, kLines = 32;
+
+// A block takes 32 channels: lanes walk along a row of moments, 32 warps merge every 32nd; then the warps' are merged from the first to the last.
+__global__ void __launch_bounds__(kChannels* kLines)
+    merge_kernel(const float* __restrict__ means, const float* __restrict__ squares, int blocks, int rows_of_block, std::int64_t rows, int channels,
+                 float* __restrict__ mean, float* __restrict__ variance) {
+  SIMT_SHARED(shared, Moments<float>[kLines][kChannels]);
+  const int lane = static_cast<int>(threadIdx.x) % kChannels, line = static_cast<int>(threadIdx.x) / kChannels;
+  const int channel = static_cast<int>(blockIdx.x) * kChannels + lane;
+  Moments<float> found;
+  if (channel < channels) {
+#pragma unroll 4
+    for (int block = line; block < blocks; block += kLines) {
+      const std::int64_t left = rows - std::int64_t{block} * rows_of_block, at = std::int64_t{block} * channels + channel;
+      found = merged(found, {static_cast<float>(left < rows_of_block ? left : rows_of_block), means[at], squares[at]});
+    }
+  }
+  shared[line][lane] = found;
+  __syncthreads();
+  if (line != 0 || channel >= channels) return;
+  for (int other = 1; other < kLines; ++other) found = merged(found, shared[other][lane]);
+  mean[channel] = found.mean;
+  variance[channel] = found.m2 / found.count;
+}
+
+}  // namespace
+
+void run(Cuda, const Context& context, const Conv2d& op) {
+  const std::int64_t K = op.weight.extent(0), group_K = K / op.groups, group_C = op.weight.extent(3), depth = op.weight.size() / K, rows = op.y.size() / K;
+  const auto& [residual, statistics] = op.epilogue;
+  dispatch_cuda(op.name, op.x.type(), [&]<class T>() {
+    const bool is_aligned = group_C % kPacked<T> == 0 && are_aligned({op.x, op.weight, op.prologue.scale, op.prologue.shift});
+    dispatch<Tiling<128, 16, 4>, Tiling<128, 32, 4>, Tiling<64, 64, 2>>(group_K, is_aligned, has_word(op.prologue), [&]<class Tiling, Load load>() {
+      Scratch scratch = context.scratch();
+      Forward<T> conv{.x = patches_of(source_of<T>(op.x, op.prologue), op.x, op.weight, op.y, op),
+                      .weight = {.source = {.values = elements<T>(op.weight)},
+                                 .row_count = static_cast<int>(group_K),
+                                 .column_count = static_cast<int>(depth),
+                                 .channels = static_cast<int>(depth)},
+                      .y = elements<T>(op.y),
+                      .residual = elements<T>(residual),
+                      .mean = nullptr,
+                      .squares = nullptr,
+                      .K = static_cast<int>(K),
+                      .stores_packed = group_K % kPacked<T> == 0 && are_aligned({op.y, residual})};
+      const unsigned blocks = blocks_for(rows, Tiling::kRows);
+      if (statistics.mean) {
+        conv.mean = scratch.take<float>(blocks * K);
+        conv.squares = scratch.take<float>(blocks * K);
+      }
+      launch(context, {.name = op.name, .grid = grid_of<Tiling>(rows, group_K, op.groups), .block = kThreads, .shared_bytes = kSharedBytes<T, Tiling, load>},
+             forward_kernel<T, Tiling, load>, conv);
+      if (!statistics.mean) return;
+      launch(context, {.name = "conv2d_statistics", .grid = blocks_for(K, kChannels), .block = kChannels * kLines}, merge_kernel, conv.mean, conv.squares,
+             static_cast<int>(blocks), Tiling::kRows, rows, static_cast<int>(K), statistics.mean.as<float>(), statistics.variance.as<float>());
+    });
+  });
+}
+
+}  // namespace isda::kernels
