@@ -91,7 +91,7 @@ template <int width, class T, class Tiling>
 __device__ __forceinline__ void store_dx(const BackwardData<T>& conv, const SharedTile<Tiling>& tile, const BlockPlace<Tiling>& block,
                                          const PixelClass& pixels) {
   const Walk<Tiling, width> walk;
-  const int columns = conv.weight.column_count, rows = std::min(Tiling::kRows, conv.dy.row_count - block.first_row);
+  const int columns = conv.weight.column_count, rows = block.rows(conv.dy.row_count);
   const int column = block.first_column + walk.column, channel = block.group * columns + column;
   float sum[width] = {}, sum_centred[width] = {}, means[width] = {};
   if (column < columns) {
@@ -143,7 +143,7 @@ template <class T, class Tiling, Load load>
 constexpr std::size_t kSharedBytes = shared_bytes<Tiling, GradientOperand<T, load>, WeightOperand<T, load>, kPacked<T>>();
 
 template <class T, class Tiling, Load load>
-__global__ void __launch_bounds__(kThreads) backward_data_kernel(const __grid_constant__ BackwardData<T> conv) {
+__global__ void __launch_bounds__(kThreads, 3) backward_data_kernel(const __grid_constant__ BackwardData<T> conv) {
   SharedCarver carver;
   T* shared = carver.template take<T>(kSharedBytes<T, Tiling, load> / sizeof(T), 128);
   const BlockPlace<Tiling> block(conv.weight.column_count);

@@ -42,7 +42,7 @@ struct BackwardWeights {
 template <int width, class T, class Tiling>
 __device__ __forceinline__ void store_dweight(const BackwardWeights<T>& conv, const SharedTile<Tiling>& tile, const BlockPlace<Tiling>& block) {
   const Walk<Tiling, width> walk;
-  const int group_K = conv.dy.column_count, rows = std::min(Tiling::kRows, group_K - block.first_row), column = block.first_column + walk.column;
+  const int group_K = conv.dy.column_count, rows = block.rows(group_K), column = block.first_column + walk.column;
   if (column >= conv.x.column_count) return;
   const std::int64_t first_k = std::int64_t{blockIdx.z} * conv.dy.channels + block.group * group_K + block.first_row;
   for (int row = walk.line; row < rows; row += walk.kLines) {
@@ -61,7 +61,7 @@ template <class T, class Tiling, Load load>
 constexpr std::size_t kSharedBytes = shared_bytes<Tiling, GradientOperand<T, load>, PatchOperand<T, load>, kPacked<float>>();
 
 template <class T, class Tiling, Load load>
-__global__ void __launch_bounds__(kThreads) backward_weights_kernel(const __grid_constant__ BackwardWeights<T> conv) {
+__global__ void __launch_bounds__(kThreads, 3) backward_weights_kernel(const __grid_constant__ BackwardWeights<T> conv) {
   SharedCarver carver;
   T* shared = carver.template take<T>(kSharedBytes<T, Tiling, load> / sizeof(T), 128);
   const BlockPlace<Tiling> block(conv.x.column_count);
@@ -69,7 +69,8 @@ __global__ void __launch_bounds__(kThreads) backward_weights_kernel(const __grid
   PatchOperand<T, load> patches{conv.x};
   dy.matrix.first_channel = block.group * conv.dy.column_count;
   patches.matrix.first_channel = block.group * conv.x.depth.value();
-  const int begin = static_cast<int>(blockIdx.z) * conv.pixels_of_split, end = std::min(begin + conv.pixels_of_split, conv.dy.row_count);
+  const int begin = static_cast<int>(blockIdx.z) * conv.pixels_of_split, left = conv.dy.row_count - begin;
+  const int end = begin + (left < conv.pixels_of_split ? left : conv.pixels_of_split);
 
   typename Tiling::Sums sums = {};
   accumulate<Tiling>(dy, patches, block.first_row, block.first_column, begin, end, shared, sums);

@@ -11,6 +11,7 @@ struct Words {
   bool relu_only = false;          // relu(x) on load; mask without scale
   bool statistics = false;         // mean and variance of y; sums of dx
   bool residual = false;           // added to y and to dx
+  bool far_residual = false;       // the mean of y is a hundred deviations
   bool in_place = false;           // the residual is y, and dx, itself
   bool gradient_prologue = false;  // dy combined with y on load
 };
@@ -45,7 +46,7 @@ void make(Problem& p, const Sizes& s) {
   }
   Conv2dEpilogue epilogue;
   const View y = words.in_place ? p.inout("y", output) : p.output("y", output);
-  if (words.residual) epilogue.residual = words.in_place ? ConstView(y) : p.input("residual", output);
+  if (words.residual) epilogue.residual = words.in_place ? ConstView(y) : p.input("residual", output, normal(words.far_residual ? 1000 : 0));
   if (words.statistics) epilogue.statistics = {.mean = p.parameter_output("mean", {s.K}), .variance = p.parameter_output("variance", {s.K})};
   p.forward(Conv2d{.x = x, .weight = weight, .y = y, .stride = s.stride, .padding = s.padding, .groups = s.groups, .prologue = prologue, .epilogue = epilogue});
 
@@ -142,6 +143,8 @@ const Declare conv2d{
                 // Large images: several blocks of rows and of columns.
                 {1, 40, 34, 40, 4, 3, 3, 1, 1},
                 {1, 5, 300, 40, 3, 3, 3, 1, 1},
+                // Wide on both sides: more than one tile of columns, and of rows of the weights' gradient.
+                {1, 5, 6, 72, 40, 3, 3, 1, 1},
                 // Every word of the contract, alone and together, on whole and ragged channels.
                 {2, 6, 6, 16, 16, 3, 3, 1, 1, 1, {.prologue = true}},
                 {2, 6, 5, 7, 9, 3, 3, 2, 1, 1, {.prologue = true}},
@@ -162,6 +165,10 @@ const Declare conv2d{
                 {2, 7, 9, 16, 32, 3, 3, 1, 1, 1, kEverything},
                 {1, 17, 5, 32, 48, 3, 3, 1, 1, 2, kEverything},
                 {2, 8, 8, 16, 32, 1, 1, 2, 0, 1, kEverything},
+                {2, 5, 6, 40, 72, 3, 3, 1, 1, 1, kEverything},
+                {1, 5, 7, 24, 40, 3, 3, 2, 1, 1, kEverything},
+                // Statistics of a mean that is large against the deviation.
+                {1, 15, 14, 8, 16, 3, 3, 1, 1, 1, {.statistics = true, .residual = true, .far_residual = true}},
             },
         .bench_shapes =
             {

@@ -55,7 +55,7 @@ __device__ __forceinline__ void take_moments(const Forward<T>& conv, const Share
 template <int width, class T, class Tiling>
 __device__ __forceinline__ void store_y(const Forward<T>& conv, const SharedTile<Tiling>& tile, const BlockPlace<Tiling>& block) {
   const Walk<Tiling, width> walk;
-  const int rows = std::min(Tiling::kRows, conv.x.row_count - block.first_row), column = block.first_column + walk.column;
+  const int rows = block.rows(conv.x.row_count), column = block.first_column + walk.column;
   float sum[width] = {};
   if (column < conv.weight.row_count) {
     for (int row = walk.line; row < rows; row += walk.kLines) {
@@ -83,7 +83,7 @@ template <class T, class Tiling, Load load>
 constexpr std::size_t kSharedBytes = shared_bytes<Tiling, PatchOperand<T, load>, WeightOperand<T, load>, kPacked<T>>();
 
 template <class T, class Tiling, Load load>
-__global__ void __launch_bounds__(kThreads) forward_kernel(const __grid_constant__ Forward<T> conv) {
+__global__ void __launch_bounds__(kThreads, 3) forward_kernel(const __grid_constant__ Forward<T> conv) {
   SharedCarver carver;
   T* shared = carver.template take<T>(kSharedBytes<T, Tiling, load> / sizeof(T), 128);
   const BlockPlace<Tiling> block(conv.weight.row_count);

@@ -325,6 +325,9 @@ struct BlockPlace {
     first_column = static_cast<int>(blockIdx.x) % column_blocks * Tiling::kColumns;
     group = static_cast<int>(blockIdx.y);
   }
+
+  // How many rows of the tile are there, of `all` rows of the result.
+  __device__ __forceinline__ int rows(int all) const { return all - first_row < Tiling::kRows ? all - first_row : Tiling::kRows; }
 };
 
 template <class Tiling>
