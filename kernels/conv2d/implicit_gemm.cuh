@@ -170,13 +170,13 @@ class OnLoad {
 };
 
 // Brings the tile of a matrix from element (row, column) on: `fetch` begins, `finish` must follow when there was time.
-// A thread takes the same column of every kRowStep-th row, 16 bytes each.
+// A thread takes the same kWidth columns of every kRowStep-th row.
 template <Load load, class Tile, class Matrix>
 class Loader {
   using T = typename Tile::Element;
   using Source = decltype(Matrix::source);
   static constexpr bool kMayHaveSecond = Source::kMayHaveSecond;
-  static constexpr int kWidth = kPacked<T>, kPieces = Tile::kColumns / kWidth, kRowStep = kThreads / kPieces;
+  static constexpr int kWidth = load == Load::single ? 4 : kPacked<T>, kPieces = Tile::kColumns / kWidth, kRowStep = kThreads / kPieces;
   static constexpr int kCount = (Tile::kRows + kRowStep - 1) / kRowStep;
 
  public:
