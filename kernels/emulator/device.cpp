@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <unordered_map>
 
 #include "kernels/emulator/machine.h"
 #include "kernels/emulator/shared_memory.h"
@@ -16,6 +17,7 @@ namespace {
 cudaError_t last = cudaSuccess, sticky = cudaSuccess;
 std::string report;
 std::map<std::string, Counters> counters_by_name;
+std::unordered_map<const char*, std::uint64_t> calls_by_function;
 
 // Prints the table when the program ends, where the environment asks for it.
 // NOTE: declared behind the counters, so that it is destroyed before them.
@@ -45,6 +47,8 @@ std::recursive_mutex& api_lock() {
   return lock;
 }
 
+ApiCall::ApiCall(const char* function) { calls_by_function[function] += 1; }
+
 Options& options() {
   static Options made = options_from_environment();
   return made;
@@ -59,7 +63,15 @@ Counters& Counters::operator+=(const Counters& other) {
 }
 
 std::map<std::string, Counters> counters() { return counters_by_name; }
-void reset_counters() { counters_by_name.clear(); }
+std::map<std::string, std::uint64_t> api_calls() {
+  std::map<std::string, std::uint64_t> result;
+  for (const auto& [function, calls] : calls_by_function) result[function] += calls;
+  return result;
+}
+void reset_counters() {
+  counters_by_name.clear();
+  calls_by_function.clear();
+}
 
 std::string counters_table() {
   const auto ratio = [](std::uint64_t part, std::uint64_t whole) { return whole ? static_cast<double>(part) / static_cast<double>(whole) : 0.0; };

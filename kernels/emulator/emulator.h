@@ -58,6 +58,8 @@ struct Counters {
 
 // By kernel name, since the last reset.
 std::map<std::string, Counters> counters();
+// How often each function of the CUDA runtime was called since the last reset: what allocates, and what makes the host wait.
+std::map<std::string, std::uint64_t> api_calls();
 void reset_counters();
 // The counters as a table, a row a kernel: KiB read and written, sectors over the fewest possible, conflicts a request, share of divergent steps,
 // barriers, collectives, tensor products. With ISDA_EMULATOR_COUNTS in the environment it is printed to stderr when the program ends.

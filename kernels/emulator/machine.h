@@ -16,10 +16,11 @@ namespace isda::emulator {
 // One call of the API at a time, whichever host thread makes it.
 std::recursive_mutex& api_lock();
 struct ApiCall {
+  explicit ApiCall(const char* function);  // counted (emulator.h: api_calls)
   std::lock_guard<std::recursive_mutex> lock{api_lock()};
   sanitizer::Unseen unseen;
 };
-#define SIMT_API_LOCK const ::isda::emulator::ApiCall api_call
+#define SIMT_API_LOCK const ::isda::emulator::ApiCall api_call(__func__)
 
 // ---- errors (device.cpp) ----
 

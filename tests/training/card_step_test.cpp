@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+// Training on the card, which is the emulated one unless the tests are linked for a real one: the curve is the cpu's, a recorded step leaves the bits of the
+// step it was recorded from, two runs leave the same bits whatever the order of threads and streams, and a warm step asks the driver for nothing.
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <cstring>
+#include <filesystem>
+
+#include "core/memory.h"
+#include "datasets/shapes.h"
+#include "losses/cross_entropy.h"
+#include "losses/isda.h"
+#include "models/resnet.h"
+#include "tests/core/card.h"
+#include "training/step.h"
+
+namespace isda {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::int64_t kBatch = 4, kImages = 10;  // the last batch of an epoch has two
+
+struct Curve {
+  std::vector<double> losses;
+  std::vector<std::int64_t> hits;
+  std::vector<NamedTensor> state;  // on the host
+};
+
+class CardStep : public OnTheCardTest {
+ protected:
+  static void SetUpTestSuite() {
+    std::string pattern = (fs::temp_directory_path() / "isda-step-XXXXXX").string();
+    folder_ = mkdtemp(pattern.data());
+    make_shapes(Context(Device::cpu), {.directory = folder_, .train = kImages, .test = 10, .seed = 3});
+    dataset_ = new Dataset(load_dataset("shapes", folder_));
+  }
+  static void TearDownTestSuite() {
+    delete dataset_;
+    fs::remove_all(folder_);
+  }
+
+  // A network with everything that a step needs.
+  struct Trained {
+    Trained(Device device, const std::string& loss_name, const StepOptions& options)
+        : scope({device, DType::f32}),
+          network(8, 10),
+          loss(make_loss(loss_name)),
+          optimizer(network, {}),
+          images(device == Device::cuda ? std::make_unique<ResidentImages>(dataset_->train, dataset_->mean, dataset_->deviation, device) : nullptr),
+          loader(dataset_->train, dataset_->mean, dataset_->deviation, {.batch_size = kBatch, .seed = 7, .workers = 0, .makes_images = !images}),
+          step(network, *loss, optimizer, images.get(), with(options, device)) {
+      network.initialise(5);
+      optimizer.set_learning_rate(0.02);
+      loss->set_progress(0.5);
+    }
+
+    static std::unique_ptr<Loss> make_loss(const std::string& name) {
+      if (name == "ce") return std::make_unique<CrossEntropyLoss>();
+      return std::make_unique<IsdaLoss>(10, 64, 2.0, name == "isda_full" ? Covariance::full : Covariance::diagonal);
+    }
+    static StepOptions with(StepOptions options, Device device) {
+      options.placement = {device, DType::f32};
+      options.seed = 7;
+      return options;
+    }
+
+    Curve train(int epochs) {
+      for (std::int32_t epoch = 0; epoch < epochs; ++epoch) {
+        step.set_epoch(epoch);
+        for (const Batch& batch : loader.epoch(epoch)) step.run(batch);
+      }
+      Curve curve;
+      for (const auto& [value, correct] : step.read_journal()) {
+        curve.losses.push_back(value);
+        curve.hits.push_back(correct);
+      }
+      const auto add = [&](const std::vector<NamedTensor>& tensors) {
+        for (const auto& [name, tensor] : tensors) curve.state.push_back({name, tensor.on_host()});
+      };
+      add(network.parameters());
+      add(network.buffers());
+      add(optimizer.state());
+      add(loss->state());
+      return curve;
+    }
+
+    const PlacementScope scope;
+    CifarResNet network;
+    std::unique_ptr<Loss> loss;
+    SgdOptimizer optimizer;
+    std::unique_ptr<ResidentImages> images;
+    Loader loader;
+    TrainingStep step;
+  };
+
+  static Curve trained(Device device, const std::string& loss, int epochs, const StepOptions& options = {}) {
+    return Trained(device, loss, options).train(epochs);
+  }
+
+  static void expect_same_bits(const Curve& a, const Curve& b) {
+    EXPECT_EQ(a.losses, b.losses);
+    EXPECT_EQ(a.hits, b.hits);
+    ASSERT_EQ(a.state.size(), b.state.size());
+    for (std::size_t i = 0; i < a.state.size(); ++i) {
+      const Tensor &left = a.state[i].tensor, &right = b.state[i].tensor;
+      ASSERT_EQ(left.bytes(), right.bytes());
+      EXPECT_EQ(std::memcmp(left.view().data(), right.view().data(), static_cast<std::size_t>(left.bytes())), 0) << a.state[i].name;
+    }
+  }
+
+  static fs::path folder_;
+  static const Dataset* dataset_;
+};
+fs::path CardStep::folder_;
+const Dataset* CardStep::dataset_ = nullptr;
+
+class LossesOnTheCard : public CardStep, public testing::WithParamInterface<const char*> {};
+
+TEST_P(LossesOnTheCard, CurveIsTheCpus) {
+  const Curve cpu = trained(Device::cpu, GetParam(), 2), card = trained(Device::cuda, GetParam(), 2);
+  ASSERT_EQ(card.losses.size(), 6u);
+  for (std::size_t step = 0; step < cpu.losses.size(); ++step) {
+    // NOTE: roundings of f32 grow from step to step, as between two orders of summation on one device.
+    EXPECT_NEAR(card.losses[step], cpu.losses[step], 2e-4 * cpu.losses[step]) << "step " << step;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, LossesOnTheCard, testing::Values("ce", "isda_full", "isda_diagonal"), [](const auto& loss) { return std::string(loss.param); });
+
+TEST_F(CardStep, LeavesTheSameBitsRecordedOrNotInAnyOrder) {
+  const Curve eager = trained(Device::cuda, "isda_full", 2, {.is_recorded = false});
+#if defined(ISDA_EMULATED)
+  const DeferredStreams deferred;
+  emulator::options().order = emulator::Order::pct;
+#endif
+  expect_same_bits(trained(Device::cuda, "isda_full", 2), eager);
+}
+
+TEST_F(CardStep, RecordsOneGraphForEachSizeOfBatch) {
+  Trained trained(Device::cuda, "ce", {});
+  trained.train(2);
+  EXPECT_GT(trained.step.graph_nodes(kBatch), 50u);
+  EXPECT_EQ(trained.step.graph_nodes(kImages % kBatch), trained.step.graph_nodes(kBatch)) << "the last batch of an epoch, from the second epoch on";
+  EXPECT_EQ(trained.step.graph_nodes(kBatch + 1), 0u);
+}
+
+#if defined(ISDA_EMULATED)
+TEST_F(CardStep, AsksTheDriverForNothingWhenWarm) {
+  Trained trained(Device::cuda, "isda_full", {});
+  trained.train(2);
+  const MemoryStatistics warm = memory_statistics(Device::cuda);
+  emulator::reset_counters();
+  for (const Batch& batch : trained.loader.epoch(2)) trained.step.run(batch);
+  const auto calls = emulator::api_calls();
+  EXPECT_EQ(calls.at("cudaGraphLaunch"), 3u);
+  for (const char* function : {"cudaMalloc", "cudaMallocHost", "cudaFree", "cudaFreeHost", "cudaStreamSynchronize", "cudaDeviceSynchronize",
+                               "cudaEventSynchronize", "cudaMemcpy", "cudaGraphInstantiate", "enqueue"}) {
+    EXPECT_EQ(calls.contains(function), false) << function;
+  }
+  EXPECT_EQ(memory_statistics(Device::cuda).in_use, warm.in_use) << "a step leaves nothing behind";
+  EXPECT_EQ(memory_statistics(Device::cuda).system_allocations, warm.system_allocations);
+}
+#endif
+
+TEST_F(CardStep, TheJournalSaysWhenItIsFull) {
+  Trained trained(Device::cpu, "ce", {.journal_rows = 2});
+  auto epoch = trained.loader.epoch(0);
+  auto batch = epoch.begin();
+  trained.step.run(*batch);
+  EXPECT_FALSE(trained.step.is_journal_full());
+  ++batch;
+  trained.step.run(*batch);
+  EXPECT_TRUE(trained.step.is_journal_full());
+  ++batch;
+  EXPECT_THROW(trained.step.run(*batch), Error);
+  EXPECT_EQ(trained.step.read_journal().size(), 2u);
+  EXPECT_EQ(trained.step.unread(), 0);
+}
+
+}  // namespace
+}  // namespace isda
