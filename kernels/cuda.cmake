@@ -42,9 +42,9 @@ endif()
 # ---- for the emulated card ----
 # The toolkit's headers, from the toolkit or from where scripts/setup.sh puts them.
 find_path(ISDA_CUDA_HEADERS cuda_runtime.h HINTS ${CUDAToolkit_INCLUDE_DIRS} ${PROJECT_SOURCE_DIR}/build/tools/cuda /usr/local/cuda/include NO_CACHE)
-if(ISDA_TESTS AND NOT ISDA_CUDA_HEADERS)
+if(ISDA_TESTS AND NOT ISDA_TESTS_ON_CARD AND NOT ISDA_CUDA_HEADERS)
   message(FATAL_ERROR "The tests need the headers of the CUDA runtime for the emulated card: run scripts/setup.sh, or configure with -DISDA_TESTS=OFF")
 endif()
-if(ISDA_TESTS)
+if(ISDA_TESTS AND NOT ISDA_TESTS_ON_CARD)
   add_subdirectory(kernels/emulator)
 endif()

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+// What one training step is on the card: the nodes of its graph, by kernel, counted on the emulated card in a replay.
+//
+//   isda_step_counts [MODEL] [LOSS] [BATCH] [BATCH_DECLARED]      resnet32 isda 2 128
+//
+//   nodes      kernels, copies and fills in the recorded graph
+//   runs       of each kernel in a replay; read, written, sectors, conflicts, ...: as isda_counts, for BATCH images
+//   declared   what the operations' cost() says for BATCH_DECLARED images: every array once
+// The number of launches does not depend on the batch; bytes of activations grow with it.
+#include <fmt/core.h>
+
+#include <cstdlib>
+#include <string>
+
+#include "core/random.h"
+#include "kernels/common/trace.h"
+#include "kernels/emulator/emulator.h"
+#include "losses/cross_entropy.h"
+#include "losses/isda.h"
+#include "models/registry.h"
+#include "training/step.h"
+
+namespace isda {
+namespace {
+
+// Images of noise: what a step does not depend on what they show.
+Dataset noise(std::int64_t images) {
+  Dataset dataset{.name = "noise", .class_names = std::vector<std::string>(10, "class"), .mean = {128, 128, 128}, .deviation = {64, 64, 64}};
+  for (std::int64_t i = 0; i < images * dataset.train.image_bytes(); ++i) dataset.train.pixels.push_back(static_cast<std::uint8_t>(i * 2654435761u >> 13));
+  for (std::int64_t i = 0; i < images; ++i) dataset.train.labels.push_back(static_cast<std::int32_t>(i % 10));
+  return dataset;
+}
+
+struct Training {
+  Training(const std::string& model, const std::string& loss_name, std::int64_t batch, Device device)
+      : scope({device, DType::f32}),
+        dataset(noise(batch)),
+        network(find_network(model).make(10)),
+        loss(loss_name == "ce" ? std::unique_ptr<Loss>(std::make_unique<CrossEntropyLoss>())
+                               : std::make_unique<IsdaLoss>(10, network->feature_width(), 0.5, Covariance::full)),
+        optimizer(*network, {}),
+        images(dataset.train, dataset.mean, dataset.deviation, device),
+        loader(dataset.train, dataset.mean, dataset.deviation, {.batch_size = batch, .workers = 0, .makes_images = false}),
+        step(*network, *loss, optimizer, &images, {.placement = {device, DType::f32}}) {
+    network->initialise(1);
+  }
+  void run() {
+    for (const Batch& batch : loader.epoch(0)) step.run(batch);
+  }
+
+  const PlacementScope scope;
+  const Dataset dataset;
+  const std::unique_ptr<Network> network;
+  const std::unique_ptr<Loss> loss;
+  SgdOptimizer optimizer;
+  const ResidentImages images;
+  Loader loader;
+  TrainingStep step;
+};
+
+void print_counts(const std::string& model, const std::string& loss, std::int64_t batch) {
+  Training training(model, loss, batch, Device::cuda);
+  training.run();
+  training.run();  // recorded
+  context_of(Device::cuda).synchronise();
+  emulator::reset_counters();
+  training.run();
+  training.step.read_journal();
+  std::uint64_t launches = 0, bytes = 0;
+  for (const auto& [name, counts] : emulator::counters()) {
+    launches += counts.launches;
+    bytes += counts.global_read_bytes + counts.global_written_bytes;
+  }
+  fmt::print("{} with {}: {} nodes, of which {} kernels; {:.1f} MB asked for by threads, {} images in f32\n{}", model, loss, training.step.graph_nodes(batch),
+             launches, static_cast<double>(bytes) * 1e-6, batch, emulator::counters_table());
+}
+
+void print_declared(const std::string& model, const std::string& loss, std::int64_t batch) {
+  Training training(model, loss, batch, Device::cpu);
+  const OperationLog log;
+  training.run();
+  double flop = 0, bytes = 0;
+  for (const auto& [name, cost] : log.entries()) {
+    flop += cost.flop;
+    bytes += cost.bytes;
+  }
+  fmt::print("declared, {} images in f32: {} operations, {:.1f} GFLOP, {:.2f} GB\n", batch, log.entries().size(), flop * 1e-9, bytes * 1e-9);
+}
+
+}  // namespace
+}  // namespace isda
+
+int main(int argc, char** argv) {
+  const auto argument = [&](int i, const char* otherwise) { return std::string(argc > i ? argv[i] : otherwise); };
+  const std::string model = argument(1, "resnet32"), loss = argument(2, "isda");
+  try {
+    isda::print_counts(model, loss, std::atoll(argument(3, "2").c_str()));
+    isda::print_declared(model, loss, std::atoll(argument(4, "128").c_str()));
+  } catch (const isda::Error& error) {
+    fmt::print(stderr, "isda_step_counts: {}\n", error.what());
+    return 1;
+  }
+}

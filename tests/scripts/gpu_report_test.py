@@ -1,0 +1,84 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Tests of scripts/gpu_report.py on a folder as scripts/gpu_check.sh leaves it, and of what gpu_check.sh refuses."""
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+def case(name, **more):
+    return {"name": name, "result": "COMPLETED", **more}
+
+
+class GpuReport(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.work = os.path.join(self.folder.name, "work")
+        os.makedirs(os.path.join(self.work, "run"))
+
+    def tearDown(self):
+        self.folder.cleanup()
+
+    def write(self, name, text):
+        with open(os.path.join(self.work, name), "w", encoding="utf-8") as file:
+            file.write(text)
+
+    def report(self):
+        run = subprocess.run([sys.executable, os.path.join(ROOT, "scripts", "gpu_report.py"), self.work, "--gpu", "NVIDIA H100 80GB HBM3", "--output", self.folder.name, "--data", "CIFAR-10 (JPEG copy)"],
+                             capture_output=True, text=True, check=True, cwd=ROOT)
+        page = run.stdout.strip()
+        self.assertRegex(os.path.basename(page), r"^nvidia-h100-80gb-hbm3-\d{4}-\d\d-\d\d\.md$")
+        with open(page, encoding="utf-8") as file:
+            text = file.read()
+        with open(page[:-3] + ".json", encoding="utf-8") as file:
+            return text, json.load(file)
+
+    def test_everything_that_ran_is_told(self):
+        self.write("parts.tsv", "build\t0\t100\ntests_kernels\t1\t12\n")
+        suites = [{"name": "Cuda", "testsuite": [case("good"), case("bad", failures=[{"failure": "wrong"}]), {"name": "left_out", "result": "SKIPPED"}]}]
+        self.write("kernels.json", json.dumps({"testsuites": suites}))
+        self.write("bench_f32.json", json.dumps({"benchmarks": [{"name": "relu/x(8)/manual_time", "real_time": 2.5, "GB/s": 100.0, "of_copy": 0.5, "GFLOP/s": 9.0}, {"name": "no/manual_time", "error_occurred": True}]}))
+        self.write("peers.log", 'loading\n{"precision": "bf16", "mode": "eager", "median_ms": 3.0}\n{"precision": "bf16", "mode": "cuda-graph", "median_ms": 1.5}\n{"mode": "compile", "error": "no"}\n')
+        self.write("run/metrics.csv", "epoch,val_top1,images_per_second\n1,40,1000\n2,55.5,2000\n")
+        text, found = self.report()
+        self.assertEqual(found["tests"]["kernels"], {"ran": 2, "skipped": 1, "failed": ["Cuda.bad"]})
+        self.assertEqual([line["name"] for line in found["bench"]], ["relu/x(8)"])
+        for expected in ("| build | green | 100 |", "| tests_kernels | status 1 | 12 |", "| kernels | 2 | 1 | 1: Cuda.bad |", "| relu/x(8) | f32 | 2.5 | 100 | 50 % | 9 |",
+                         "test error 44.50 %, 2000 images/s", "CIFAR-10 (JPEG copy)", "| compile | no |"):
+            self.assertIn(expected, text)
+        self.assertLess(text.index("| bf16, cuda-graph | 1.500 |"), text.index("| bf16, eager | 3.000 |"), "the best stands first")
+
+    def test_parts_that_were_cut_off_are_left_out(self):
+        self.write("parts.tsv", "build\t124\t400\n")
+        self.write("kernels.json", '{"testsuites": [')
+        text, found = self.report()
+        self.assertIn("| build | status 124 | 400 |", text)
+        self.assertEqual((found["tests"], found["bench"], found["peers"], found["training"]), ({}, [], [], []))
+
+
+class GpuCheck(unittest.TestCase):
+    def run_check(self, *arguments):
+        with tempfile.TemporaryDirectory() as empty:
+            # NOTE: a PATH without nvidia-smi.
+            for program in ("bash", "sed", "head", "dirname", "nproc", "env"):
+                os.symlink(next(os.path.join(folder, program) for folder in os.environ["PATH"].split(":") if os.path.exists(os.path.join(folder, program))), os.path.join(empty, program))
+            return subprocess.run([os.path.join(ROOT, "scripts", "gpu_check.sh"), *arguments], capture_output=True, text=True, check=False, env={"PATH": empty})
+
+    def test_without_a_gpu_it_says_so(self):
+        run = self.run_check()
+        self.assertEqual(run.returncode, 1)
+        self.assertEqual(run.stderr, "gpu_check: nvidia-smi names no GPU: this check needs a machine with one\n")
+
+    def test_a_part_that_is_not_there_is_refused(self):
+        run = self.run_check("--only", "tests,warp")
+        self.assertEqual(run.returncode, 2)
+        self.assertIn('there is no part "warp"', run.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
