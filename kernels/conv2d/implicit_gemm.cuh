@@ -2,21 +2,24 @@
 // Convolutions as matrix products whose one operand is never stored: its elements are found in the image while tiles are loaded ("implicit GEMM").
 //   Chellapilla, Puri, Simard, High Performance Convolutional Neural Networks for Document Processing, 2006; Chetlur et al., cuDNN, 2014, section 3
 //
-// The patches of an image are a matrix: a row for each pixel that a kernel stands on, a column for each tap and channel. A padded pixel is a zero.
+// The patches of an image are a matrix: a row for each pixel that the kernel stands on, a column for each tap and channel. A padded pixel is a zero.
 //
-//              taps and channels (r,s,c)
-//             +------------------------+      forward           y       (pixels, K)   = patches of x   (pixels, RSC)  *  weight' (RSC, K)
-//      pixels |  x[n, p*stride+r-pad,  |      backward data     dx      (pixels, C)   = patches of dy' (pixels, RSK)  *  weight  (RSK, C)
-//     (n,p,q) |       q*stride+s-pad,  |      backward weights  dweight (K, RSC)      = dy'' (K, pixels)              *  patches of x (pixels, RSC)
-//             |       c]               |
-//             +------------------------+      for each group; each file says its own
+//                     taps and channels (r,s,c)
+//                   +---------------------------+
+//                   |                           |      forward            y (pixels, K)      = patches of f(x) (pixels, RSC) * weight^T (RSC, K)
+//    pixels (n,p,q) |  x[n, p*stride + r - pad, |      backward data      dx (pixels, C)     = patches of dy' (pixels, RSK)  * weight (RSK, C)
+//                   |     q*stride + s - pad,   |      backward weights   dweight (K, RSC)   = dy'^T (K, pixels)             * patches of f(x) (pixels, RSC)
+//                   |     c]                    |
+//                   +---------------------------+      for each group of channels; dy' as conv2d.h has it
 //
-// A block of 128 threads makes a tile of 128 x 16, 128 x 32 or 64 x 64 of the result, whichever wastes least, and walks along the depth in steps of
-// 64 bytes, three stages deep: while the tensor cores multiply the tiles of one step (kernels/common/tensor_core.cuh), those of the step after the
-// next are on their way. Tiles come in one of three ways:
-//   async    cp.async, 16 bytes at a time                           where nothing is to be done to the elements
-//   packed   16 bytes at a time into registers, f, shared memory    where a prologue has a word
-//   single   element by element                                     where channels are no multiple of 16 bytes, or an array is not aligned
+// A block of 128 threads makes a tile of the result: 128 x 16, 128 x 32 or 64 x 64, whichever wastes least (a network for small images has as few as 16
+// channels). It walks along the depth in steps of 64 bytes, three stages deep: while the tensor cores multiply the tiles of one step
+// (kernels/common/tensor_core.cuh), those of the step after the next are on their way. Tiles come in one of three ways:
+//   async    cp.async, 16 bytes at a time                              where nothing is to be done to the elements
+//   packed   16 bytes at a time: into registers, f, shared memory      where a prologue has a word
+//   single   element by element                                        where channels are no multiple of 16 bytes, or an array is not aligned
+//
+// In this file, in the order of the story: matrices (where an element lies), loading, the product, launches. What becomes of the product: epilogue.cuh.
 #pragma once
 #include <limits>
 
@@ -169,66 +172,62 @@ class OnLoad {
   float scale_[width], second_scale_[width], shift_[width];
 };
 
-// Brings the tile of a matrix from element (row, column) on: `fetch` begins, `finish` must follow when there was time.
-// A thread takes the same kWidth columns of every kRowStep-th row.
+// Brings the tile of a matrix from element (row, column) on: `fetch` begins, `finish` follows when there was time. In both a thread takes the same
+// kWidth columns of every kRowStep-th row.
 template <Load load, class Tile, class Matrix>
 class Loader {
   using T = typename Tile::Element;
   using Source = decltype(Matrix::source);
-  static constexpr bool kMayHaveSecond = Source::kMayHaveSecond;
   static constexpr int kWidth = load == Load::single ? 4 : kPacked<T>, kPieces = Tile::kColumns / kWidth, kRowStep = kThreads / kPieces;
   static constexpr int kCount = (Tile::kRows + kRowStep - 1) / kRowStep;
 
  public:
   __device__ __forceinline__ void fetch(const Matrix& matrix, T* tile, int row, int column) {
-    const int r = first_row(), c = first_column();
-    if constexpr (load == Load::single) {
-#pragma unroll 1
-      for (int i = r; i < Tile::kRows; i += kRowStep) fetch_singly(matrix, tile + Tile::offset(i, c), row + i, column + c);
-    } else {
-#pragma unroll
-      for (int i = 0; i < kCount; ++i) {
-        if (r + i * kRowStep >= Tile::kRows) continue;
-        const Place place = matrix.place(row + r + i * kRowStep, column + c);
-        if constexpr (load == Load::async) {
-          ptx::cp_async<16>(tile + Tile::offset(r + i * kRowStep, c), matrix.source.values + (place.is_inside ? place.offset : 0), place.is_inside);
-        } else {
-          channel_ = place.channel;
-          is_inside_[i] = place.is_inside;
-          if (!place.is_inside) continue;
-          held_[i] = load_whole(reinterpret_cast<const Packed<T>*>(matrix.source.values + place.offset));
-          if constexpr (kMayHaveSecond) {
-            if (matrix.source.second) held_second_[i] = load_whole(reinterpret_cast<const Packed<T>*>(matrix.source.second + place.offset));
-          }
-        }
+#pragma unroll(load == Load::single ? 1 : kCount)
+    for (int i = 0; i < kCount; ++i) {
+      const int r = row_in_tile(i), c = column_in_tile();
+      if (r >= Tile::kRows) continue;
+      if constexpr (load == Load::async) {
+        const Place place = matrix.place(row + r, column + c);
+        ptx::cp_async<16>(tile + Tile::offset(r, c), matrix.source.values + (place.is_inside ? place.offset : 0), place.is_inside);
+      } else if constexpr (load == Load::packed) {
+        hold(i, matrix.source, matrix.place(row + r, column + c));
+      } else {
+        fetch_singly(matrix, tile + Tile::offset(r, c), row + r, column + c);
       }
     }
   }
 
   __device__ __forceinline__ void finish(const Matrix& matrix, T* tile) {
     if constexpr (load == Load::packed) {
-      bool is_any_inside = false;
-#pragma unroll
-      for (int i = 0; i < kCount; ++i) is_any_inside = is_any_inside || is_inside_[i];
-      const OnLoad<kWidth, Source> on_load(matrix.source, is_any_inside ? channel_ : 0);
+      const OnLoad<kWidth, Source> on_load(matrix.source, channel_);
 #pragma unroll
       for (int i = 0; i < kCount; ++i) {
-        const int r = first_row() + i * kRowStep;
-        if (r >= Tile::kRows) continue;
+        if (row_in_tile(i) >= Tile::kRows) continue;
         float values[kWidth] = {}, second[kWidth] = {};
         if (is_inside_[i]) {
           unpack(held_[i], values);
-          if constexpr (kMayHaveSecond) unpack(held_second_[i], second);
+          if constexpr (Source::kMayHaveSecond) unpack(held_second_[i], second);
           on_load.apply(values, second);
         }
-        store_packed(tile + Tile::offset(r, first_column()), values);
+        store_packed(tile + Tile::offset(row_in_tile(i), column_in_tile()), values);
       }
     }
   }
 
  private:
-  __device__ static int first_row() { return static_cast<int>(threadIdx.x) / kPieces; }
-  __device__ static int first_column() { return static_cast<int>(threadIdx.x) % kPieces * kWidth; }
+  __device__ static int row_in_tile(int i) { return static_cast<int>(threadIdx.x) / kPieces + i * kRowStep; }
+  __device__ static int column_in_tile() { return static_cast<int>(threadIdx.x) % kPieces * kWidth; }
+
+  __device__ __forceinline__ void hold(int i, const Source& source, const Place& place) {
+    is_inside_[i] = place.is_inside;
+    if (!place.is_inside) return;
+    channel_ = place.channel;
+    held_[i] = load_whole(reinterpret_cast<const Packed<T>*>(source.values + place.offset));
+    if constexpr (Source::kMayHaveSecond) {
+      if (source.second) held_second_[i] = load_whole(reinterpret_cast<const Packed<T>*>(source.second + place.offset));
+    }
+  }
 
   __device__ __forceinline__ static void fetch_singly(const Matrix& matrix, T* to, int row, int column) {
     float values[kWidth] = {};
@@ -237,7 +236,7 @@ class Loader {
       const Place place = matrix.place(row, column + i);
       if (!place.is_inside) continue;
       float value[1] = {to_float(matrix.source.values[place.offset])}, second[1] = {};
-      if constexpr (kMayHaveSecond) {
+      if constexpr (Source::kMayHaveSecond) {
         if (matrix.source.second) second[0] = to_float(matrix.source.second[place.offset]);
       }
       OnLoad<1, Source>(matrix.source, place.channel).apply(value, second);
@@ -246,7 +245,7 @@ class Loader {
     store_packed(to, values);
   }
 
-  // NOTE: only `packed` has them: members that nobody reads cost no registers.
+  // NOTE: only `packed` has them: members that nobody reads cost no registers. All pieces of a thread have the same channels.
   Packed<T> held_[kCount] = {}, held_second_[kCount] = {};
   bool is_inside_[kCount] = {};
   int channel_ = 0;
