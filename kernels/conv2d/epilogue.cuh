@@ -65,11 +65,10 @@ __device__ __forceinline__ void spread(const typename Tiling::Sums& sums, const 
 }
 
 // tile.totals[column] = the sum of `mine` over the lines, from the first to the last, for all threads to see.
+// NOTE: may be called again at once: what the call before left is read by then, since totals are only written behind a barrier.
 template <class Tiling, int width>
 __device__ __forceinline__ void sum_lines(const float (&mine)[width], const SharedTile<Tiling>& tile) {
   const Walk<Tiling, width> walk;
-  // NOTE: nobody reads the totals of the sum before any more.
-  __syncthreads();
   store_channels(tile.partials + walk.line * Tiling::kColumns + walk.column, mine);
   __syncthreads();
   const int column = static_cast<int>(threadIdx.x);

@@ -264,7 +264,7 @@ struct Operand {
   Matrix matrix;
 };
 
-// Adds the product of a's rows and b's columns to the block's tile, for the depths [begin, end). `shared`: kSharedBytes; free again behind it.
+// Adds the product of a's rows and b's columns to the block's tile, for the depths [begin, end). `shared`: as shared_bytes() says; free again behind it.
 template <class Tiling, class A, class B, class T>
 __device__ __forceinline__ void accumulate(const A& a, const B& b, int first_row, int first_column, int begin, int end, T* shared,
                                            typename Tiling::Sums& sums) {
