@@ -90,22 +90,24 @@ double expected_present(double N, double C) { return C * (1 - std::pow(1 - 1 / C
 
 // The sizes of an operation as real numbers, to reckon with.
 struct Reckoning {
-  double N, A, C, K, S, element;  // S: elements of one class's covariance; element: bytes of one
+  double N, A, C, K, S;      // S: elements of one class's covariance
+  double element, features;  // bytes of one parameter, and of all features
   bool is_full;
 
-  Reckoning(const ConstView& features, const ConstView& covariance)
-      : N(static_cast<double>(features.extent(0))),
-        A(static_cast<double>(features.extent(1))),
+  Reckoning(const ConstView& batch, const ConstView& covariance)
+      : N(static_cast<double>(batch.extent(0))),
+        A(static_cast<double>(batch.extent(1))),
         C(static_cast<double>(covariance.extent(0))),
         K(expected_present(N, C)),
         S(static_cast<double>(covariance.size()) / C),
         element(static_cast<double>(size_of(covariance.type()))),
+        features(static_cast<double>(batch.bytes())),
         is_full(covariance.shape().rank() == 3) {}
 
   double update_flop() const { return 2 * (N + 2 * K) * S; }
   double forward_flop() const { return 2 * N * C * A + (is_full ? 2 * K * C * S + 3 * K * C * A : 4 * K * C * A); }
   double backward_flop() const { return 4 * N * C * A + (is_full ? 4 : 7) * K * C * A; }
-  double features_and_weight() const { return element * (N + C) * A; }
+  double features_and_weight() const { return features + element * C * A; }
   double logits() const { return element * N * C; }
   double u() const { return is_full ? element * K * C * A : 0; }
 };
@@ -149,7 +151,7 @@ void check(const IsdaBackward& op) {
 
 Cost cost(const IsdaUpdate& op) {
   const Reckoning r(op.features, op.covariance);
-  return {.flop = r.update_flop(), .bytes = r.element * (2 * r.K * (r.S + r.A) + r.N * r.A)};
+  return {.flop = r.update_flop(), .bytes = r.element * 2 * r.K * (r.S + r.A) + r.features};
 }
 
 Cost cost(const IsdaForward& op) {
