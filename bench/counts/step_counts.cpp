@@ -10,6 +10,7 @@
 #include <fmt/core.h>
 
 #include <cstdlib>
+#include <map>
 #include <string>
 
 #include "core/random.h"
@@ -79,12 +80,20 @@ void print_declared(const std::string& model, const std::string& loss, std::int6
   Training training(model, loss, batch, Device::cpu);
   const OperationLog log;
   training.run();
-  double flop = 0, bytes = 0;
+  struct Sum {
+    int calls = 0;
+    double flop = 0, bytes = 0;
+  };
+  std::map<std::string, Sum> by_name;
   for (const auto& [name, cost] : log.entries()) {
-    flop += cost.flop;
-    bytes += cost.bytes;
+    for (Sum* sum : {&by_name[name], &by_name["in all"]}) {
+      sum->calls += 1;
+      sum->flop += cost.flop;
+      sum->bytes += cost.bytes;
+    }
   }
-  fmt::print("declared, {} images in f32: {} operations, {:.1f} GFLOP, {:.2f} GB\n", batch, log.entries().size(), flop * 1e-9, bytes * 1e-9);
+  fmt::print("declared, {} images in f32\n  {:<28} {:>5} {:>9} {:>9}\n", batch, "operation", "calls", "GFLOP", "MB");
+  for (const auto& [name, sum] : by_name) fmt::print("  {:<28} {:>5} {:>9.2f} {:>9.1f}\n", name, sum.calls, sum.flop * 1e-9, sum.bytes * 1e-6);
 }
 
 }  // namespace
