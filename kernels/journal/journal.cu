@@ -21,8 +21,10 @@ __global__ void journal_kernel(const float* loss, const int* correct, float* los
 void run(Cuda, const Context& context, const Journal& op) {
   require(op.loss.type() == DType::f32, "[{}] the cuda device computes losses in f32, got {}; use --device reference for f64", op.name,
           name_of(op.loss.type()));
-  launch(context, {.name = op.name, .grid = 1, .block = 1}, journal_kernel, op.loss.as<float>(), op.correct.as<std::int32_t>(), op.losses.as<float>(),
-         op.hits.as<std::int32_t>(), op.row.as<std::int32_t>(), static_cast<int>(op.losses.size()));
+  // NOTE: nvcc 13 takes no designated list for an argument here.
+  const LaunchShape shape{.name = op.name, .grid = 1, .block = 1};
+  launch(context, shape, journal_kernel, op.loss.as<float>(), op.correct.as<std::int32_t>(), op.losses.as<float>(), op.hits.as<std::int32_t>(),
+         op.row.as<std::int32_t>(), static_cast<int>(op.losses.size()));
 }
 
 }  // namespace isda::kernels
