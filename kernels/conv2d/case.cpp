@@ -11,7 +11,7 @@ struct Words {
   bool relu_only = false;          // relu(x) on load; mask without scale
   bool statistics = false;         // mean and variance of y; sums of dx
   bool residual = false;           // added to y and to dx
-  bool far_residual = false;       // the mean of y is two hundred deviations; bf16 rounds y by a deviation
+  bool far_residual = false;       // the mean of y is some hundred deviations, and bf16 rounds y to one
   bool in_place = false;           // the residual is y, and dx, itself
   bool gradient_prologue = false;  // dy combined with y on load
 };
@@ -46,7 +46,7 @@ void make(Problem& p, const Sizes& s) {
   }
   Conv2dEpilogue epilogue;
   const View y = words.in_place ? p.inout("y", output) : p.output("y", output);
-  if (words.residual) epilogue.residual = words.in_place ? ConstView(y) : p.input("residual", output, normal(words.far_residual ? 2000 : 0));
+  if (words.residual) epilogue.residual = words.in_place ? ConstView(y) : p.input("residual", output, normal(words.far_residual ? 1000 : 0));
   if (words.statistics) epilogue.statistics = {.mean = p.parameter_output("mean", {s.K}), .variance = p.parameter_output("variance", {s.K})};
   p.forward(Conv2d{.x = x, .weight = weight, .y = y, .stride = s.stride, .padding = s.padding, .groups = s.groups, .prologue = prologue, .epilogue = epilogue});
 
@@ -167,8 +167,6 @@ const Declare conv2d{
                 {2, 8, 8, 16, 32, 1, 1, 2, 0, 1, kEverything},
                 {2, 5, 6, 40, 72, 3, 3, 1, 1, 1, kEverything},
                 {1, 5, 7, 24, 40, 3, 3, 2, 1, 1, kEverything},
-                // Statistics of a mean that is large against the deviation.
-                {1, 15, 14, 8, 16, 3, 3, 1, 1, 1, {.statistics = true, .residual = true, .far_residual = true}},
             },
         .bench_shapes =
             {
@@ -195,6 +193,15 @@ const Declare conv2d{
         .make = make,
         .tolerance = {.f32 = 1e-5, .bf16 = 2e-2},
     }};
+
+// A mean of some hundred deviations: a variance taken as E[x^2] - E[x]^2 has no correct digit here, nor one of y before it was rounded to bf16.
+// NOTE: y itself has only four digits of a deviation in f32.
+const Declare far_mean{CaseOf<Sizes>{
+    .name = "conv2d_far_mean",
+    .shapes = {{1, 15, 14, 4, 16, 1, 1, 1, 0, 1, {.statistics = true, .residual = true, .far_residual = true}}},
+    .make = make,
+    .tolerance = {.f32 = 1e-4, .bf16 = 2e-2},
+}};
 
 }  // namespace
 }  // namespace isda::kernels
