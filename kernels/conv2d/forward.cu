@@ -134,7 +134,7 @@ __global__ void __launch_bounds__(kChannels* kLines)
 
 void run(Cuda, const Context& context, const Conv2d& op) {
   const std::int64_t K = op.weight.extent(0), group_K = K / op.groups, group_C = op.weight.extent(3), depth = op.weight.size() / K, rows = op.y.size() / K;
-  const auto& [residual, statistics] = op.epilogue;
+  const Conv2dEpilogue::Statistics& statistics = op.epilogue.statistics;
   dispatch_cuda(op.name, op.x.type(), [&]<class T>() {
     const bool is_aligned = group_C % kPacked<T> == 0 && are_aligned({op.x, op.weight, op.prologue.scale, op.prologue.shift});
     dispatch<Tiling<128, 16, 4>, Tiling<128, 32, 4>, Tiling<64, 64, 2>>(group_K, is_aligned, has_word(op.prologue), [&]<class Tiling, Load load>() {
@@ -145,11 +145,11 @@ void run(Cuda, const Context& context, const Conv2d& op) {
                                  .column_count = static_cast<int>(depth),
                                  .channels = static_cast<int>(depth)},
                       .y = elements<T>(op.y),
-                      .residual = elements<T>(residual),
+                      .residual = elements<T>(op.epilogue.residual),
                       .mean = nullptr,
                       .squares = nullptr,
                       .K = static_cast<int>(K),
-                      .stores_packed = group_K % kPacked<T> == 0 && are_aligned({op.y, residual})};
+                      .stores_packed = group_K % kPacked<T> == 0 && are_aligned({op.y, op.epilogue.residual})};
       const unsigned blocks = blocks_for(rows, Tiling::kRows);
       if (statistics.mean) {
         conv.mean = scratch.take<float>(blocks * K);
