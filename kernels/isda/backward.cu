@@ -138,18 +138,18 @@ __global__ void __launch_bounds__(kThreads) others_kernel(const __grid_constant_
 
 // ---- diagonal ----
 
-// This thread's elements of a matrix of `width` columns: the rows that row_of(i) names, zeros where it is negative.
-template <bool is_packed, class RowOf>
-__device__ __forceinline__ void load_own(const float* matrix, int width, int column, RowOf&& row_of, float (&values)[tile::kOwn][tile::kOwn]) {
+// This thread's elements of a matrix of A columns: the rows that row_of(i) names, zeros where it is negative.
+template <int width, class RowOf>
+__device__ __forceinline__ void load_own(const float* matrix, int A, int column, RowOf&& row_of, float (&values)[tile::kOwn][tile::kOwn]) {
 #pragma unroll
   for (int i = 0; i < tile::kOwn; ++i) {
     const int row = row_of(i);
-    tile::load_four<is_packed>(row >= 0 ? matrix + std::int64_t{row} * width + column : matrix, row >= 0 ? width - column : 0, values[i]);
+    tile::load_four<width>(row >= 0 ? matrix + std::int64_t{row} * A + column : matrix, row >= 0 ? A - column : 0, values[i]);
   }
 }
 
 // Blocks: 64 slots by 64 features. own[c] = s_c sum_j g[c,j] (w_j - w_c)
-template <bool is_packed>
+template <int width>
 __global__ void __launch_bounds__(tile::kThreads, tile::kBlocks) own_diagonal_kernel(const __grid_constant__ Correction op) {
   SIMT_SHARED(step, tile::Step<>);
   const int C = op.C, A = op.A, present = *op.members.present;
@@ -158,29 +158,29 @@ __global__ void __launch_bounds__(tile::kThreads, tile::kBlocks) own_diagonal_ke
   const int own_slot = first_slot + tile::own_row(), column = first_feature + tile::own_column();
   const auto own_class = [&](int i) { return own_slot + i < present ? op.members.classes[own_slot + i] : -1; };
   float w_c[tile::kOwn][tile::kOwn], s_c[tile::kOwn][tile::kOwn], sums[tile::kOwn][tile::kOwn] = {};
-  load_own<is_packed>(op.weight, A, column, own_class, w_c);
+  load_own<width>(op.weight, A, column, own_class, w_c);
   tile::add_terms<Neighbours::along_k, Neighbours::along_tile>(
       step, C,
       [&](int position, int k, float(&values)[4]) {
         const int slot = first_slot + position;
-        tile::load_four<false>(op.g + std::int64_t{slot} * C + k, slot < present ? C - k : 0, values);
+        tile::load_four<1>(op.g + std::int64_t{slot} * C + k, slot < present ? C - k : 0, values);
       },
       [&](int position, int k, float(&values)[1][4]) {
         const int a = first_feature + position;
-        tile::load_four<is_packed>(op.weight + std::int64_t{k} * A + a, k < C ? A - a : 0, values[0]);
+        tile::load_four<width>(op.weight + std::int64_t{k} * A + a, k < C ? A - a : 0, values[0]);
       },
       [&](int i, int j, float g, const float(&w)[1][tile::kOwn]) { return g * (w[0][j] - w_c[i][j]); }, sums);
-  load_own<is_packed>(op.variance, A, column, own_class, s_c);
+  load_own<width>(op.variance, A, column, own_class, s_c);
 #pragma unroll
   for (int i = 0; i < tile::kOwn; ++i) {
 #pragma unroll
     for (int j = 0; j < tile::kOwn; ++j) sums[i][j] *= s_c[i][j];
-    tile::store_four<is_packed>(op.own + std::int64_t{own_slot + i} * A + column, own_slot + i < present ? A - column : 0, sums[i]);
+    tile::store_four<width>(op.own + std::int64_t{own_slot + i} * A + column, own_slot + i < present ? A - column : 0, sums[i]);
   }
 }
 
 // Blocks: 64 classes j by 64 features. dW[j] += sum_c g[c,j] (w_j - w_c) s_c - own[j]
-template <bool is_packed>
+template <int width>
 // NOTE: two blocks of a multiprocessor at once, since w_j stays in registers beside the sums.
 __global__ void __launch_bounds__(tile::kThreads, 2) others_diagonal_kernel(const __grid_constant__ Correction op) {
   SIMT_SHARED(step, tile::Step<2>);
@@ -190,47 +190,47 @@ __global__ void __launch_bounds__(tile::kThreads, 2) others_diagonal_kernel(cons
   const int own_class = first_class + tile::own_row(), column = first_feature + tile::own_column();
   const auto class_of = [&](int i) { return own_class + i < C ? own_class + i : -1; };
   float w_j[tile::kOwn][tile::kOwn], own[tile::kOwn][tile::kOwn], sums[tile::kOwn][tile::kOwn] = {};
-  load_own<is_packed>(op.weight, A, column, class_of, w_j);
+  load_own<width>(op.weight, A, column, class_of, w_j);
   tile::add_terms<Neighbours::along_tile, Neighbours::along_tile>(
       step, present,
       [&](int position, int slot, float(&values)[4]) {
         const int j = first_class + position;
-        tile::load_four<false>(op.g + std::int64_t{slot} * C + j, slot < present ? C - j : 0, values);
+        tile::load_four<1>(op.g + std::int64_t{slot} * C + j, slot < present ? C - j : 0, values);
       },
       [&](int position, int slot, float(&values)[2][4]) {
         const int a = first_feature + position, left = slot < present ? A - a : 0;
         const std::int64_t at = slot < present ? std::int64_t{op.members.classes[slot]} * A + a : 0;
-        tile::load_four<is_packed>(op.weight + at, left, values[0]);
-        tile::load_four<is_packed>(op.variance + at, left, values[1]);
+        tile::load_four<width>(op.weight + at, left, values[0]);
+        tile::load_four<width>(op.variance + at, left, values[1]);
       },
       [&](int i, int j, float g, const float(&c)[2][tile::kOwn]) { return g * ((w_j[i][j] - c[0][j]) * c[1][j]); }, sums);
-  load_own<is_packed>(
+  load_own<width>(
       op.own, A, column, [&](int i) { return own_class + i < C ? op.slot_of(own_class + i) : -1; }, own);
 #pragma unroll
   for (int i = 0; i < tile::kOwn; ++i) {
     float* to = op.dweight + std::int64_t{own_class + i} * A + column;
     const int left = own_class + i < C ? A - column : 0;
     float gradient[4];
-    tile::load_four<is_packed>(to, left, gradient);
+    tile::load_four<width>(to, left, gradient);
 #pragma unroll
     for (int j = 0; j < tile::kOwn; ++j) gradient[j] += sums[i][j] - own[i][j];
-    tile::store_four<is_packed>(to, left, gradient);
+    tile::store_four<width>(to, left, gradient);
   }
 }
 
-void correct(const Context& context, const Correction& op, bool is_packed) {
+template <int width>
+void correct(const Context& context, const Correction& op) {
   const auto most = static_cast<unsigned>(op.members.most), classes = static_cast<unsigned>(op.C);
   if (op.u) {
-    const unsigned features = blocks_for(op.A, kColumns * (is_packed ? 4 : 1));
-    launch(context, LaunchShape{.name = "isda_backward_own", .grid = dim3(most, features), .block = kThreads}, is_packed ? own_kernel<4> : own_kernel<1>, op);
-    launch(context, LaunchShape{.name = "isda_backward_others", .grid = dim3(classes, features), .block = kThreads},
-           is_packed ? others_kernel<4> : others_kernel<1>, op);
+    const unsigned features = blocks_for(op.A, kColumns * width);
+    launch(context, {.name = "isda_backward_own", .grid = dim3(most, features), .block = kThreads}, own_kernel<width>, op);
+    launch(context, {.name = "isda_backward_others", .grid = dim3(classes, features), .block = kThreads}, others_kernel<width>, op);
   } else {
     const unsigned features = blocks_for(op.A, tile::kExtent);
-    launch(context, LaunchShape{.name = "isda_backward_own_diagonal", .grid = dim3(blocks_for(most, tile::kExtent), features), .block = tile::kThreads},
-           is_packed ? own_diagonal_kernel<true> : own_diagonal_kernel<false>, op);
-    launch(context, LaunchShape{.name = "isda_backward_others_diagonal", .grid = dim3(blocks_for(classes, tile::kExtent), features), .block = tile::kThreads},
-           is_packed ? others_diagonal_kernel<true> : others_diagonal_kernel<false>, op);
+    launch(context, {.name = "isda_backward_own_diagonal", .grid = dim3(blocks_for(most, tile::kExtent), features), .block = tile::kThreads},
+           own_diagonal_kernel<width>, op);
+    launch(context, {.name = "isda_backward_others_diagonal", .grid = dim3(blocks_for(classes, tile::kExtent), features), .block = tile::kThreads},
+           others_diagonal_kernel<width>, op);
   }
 }
 
@@ -273,7 +273,7 @@ void run(Cuda, const Context& context, const IsdaBackward& op) {
                               .dweight = op.dweight.as<float>()};
   launch(context, LaunchShape{.name = "isda_gather", .grid = dim3(static_cast<unsigned>(most), blocks_for(C, kThreads)), .block = kThreads}, gather_kernel,
          correction, op.daugmented.as<float>());
-  correct(context, correction, A % 4 == 0 && are_aligned({op.weight, op.covariance, op.u, op.dweight}));
+  dispatch_width<float>(A, are_aligned({op.weight, op.covariance, op.u, op.dweight}), [&]<int width>() { correct<width>(context, correction); });
 }
 
 }  // namespace isda::kernels

@@ -37,18 +37,18 @@ struct Sizes {
 };
 
 // Four elements of D_c[j] from feature a on; zeros where there is no such class or feature.
-template <bool is_packed>
+template <int width>
 __device__ __forceinline__ void load_difference(const float* weight, int j, int c, int a, const Sizes& sizes, float (&values)[4]) {
   const int left = j < sizes.C ? sizes.A - a : 0;
   float own[4];
-  tile::load_four<is_packed>(weight + std::int64_t{j} * sizes.A + a, left, values);
-  tile::load_four<is_packed>(weight + std::int64_t{c} * sizes.A + a, left, own);
+  tile::load_four<width>(weight + std::int64_t{j} * sizes.A + a, left, values);
+  tile::load_four<width>(weight + std::int64_t{c} * sizes.A + a, left, own);
 #pragma unroll
   for (int i = 0; i < 4; ++i) values[i] -= own[i];
 }
 
 // Blocks: slots by column tiles by row tiles, the last fastest. q (slots,parts,C)
-template <bool is_packed>
+template <int width>
 __global__ void __launch_bounds__(tile::kThreads, tile::kBlocks)
     multiply_kernel(const __grid_constant__ Membership members, const __grid_constant__ Sizes sizes, const float* __restrict__ weight,
                     const float* __restrict__ covariance, float* __restrict__ u, float* __restrict__ q) {
@@ -63,10 +63,10 @@ __global__ void __launch_bounds__(tile::kThreads, tile::kBlocks)
   // Multiply.
   float sums[tile::kOwn][tile::kOwn] = {};
   tile::add_products<Neighbours::along_k, Neighbours::along_tile>(
-      step, A, [&](int position, int k, float(&values)[4]) { load_difference<is_packed>(weight, first_row + position, c, k, sizes, values); },
+      step, A, [&](int position, int k, float(&values)[4]) { load_difference<width>(weight, first_row + position, c, k, sizes, values); },
       [&](int position, int k, float(&values)[4]) {
         const int column = first_column + position;
-        tile::load_four<is_packed>(S + std::int64_t{k} * A + column, k < A ? A - column : 0, values);
+        tile::load_four<width>(S + std::int64_t{k} * A + column, k < A ? A - column : 0, values);
       },
       sums);
   // Keep U_c, and multiply by D_c once more.
@@ -74,9 +74,9 @@ __global__ void __launch_bounds__(tile::kThreads, tile::kBlocks)
 #pragma unroll
   for (int i = 0; i < tile::kOwn; ++i) {
     const int j = first_row + tile::own_row() + i;
-    tile::store_four<is_packed>(u + (std::int64_t{slot} * C + j) * A + column, j < C ? A - column : 0, sums[i]);
+    tile::store_four<width>(u + (std::int64_t{slot} * C + j) * A + column, j < C ? A - column : 0, sums[i]);
     float difference[4], product = 0;
-    load_difference<is_packed>(weight, j, c, column, sizes, difference);
+    load_difference<width>(weight, j, c, column, sizes, difference);
 #pragma unroll
     for (int a = 0; a < 4; ++a) product += sums[i][a] * difference[a];
     product = warp_sum<tile::kExtent / tile::kOwn>(product);
@@ -85,7 +85,7 @@ __global__ void __launch_bounds__(tile::kThreads, tile::kBlocks)
 }
 
 // Blocks: 64 classes j by 64 slots by slices of features. q (slots,parts,C)
-template <bool is_packed>
+template <int width>
 __global__ void __launch_bounds__(tile::kThreads, tile::kBlocks)
     multiply_diagonal_kernel(const __grid_constant__ Membership members, const __grid_constant__ Sizes sizes, const float* __restrict__ weight,
                              const float* __restrict__ variance, float* __restrict__ q) {
@@ -99,13 +99,13 @@ __global__ void __launch_bounds__(tile::kThreads, tile::kBlocks)
       step, depth,
       [&](int position, int k, float(&values)[4]) {
         const int j = first_class + position;
-        tile::load_four<is_packed>(weight + std::int64_t{j} * A + begin + k, j < C ? depth - k : 0, values);
+        tile::load_four<width>(weight + std::int64_t{j} * A + begin + k, j < C ? depth - k : 0, values);
       },
       [&](int position, int k, float(&values)[2][4]) {
         const int slot = first_slot + position, left = slot < present ? depth - k : 0;
         const std::int64_t at = slot < present ? std::int64_t{members.classes[slot]} * A + begin + k : 0;
-        tile::load_four<is_packed>(weight + at, left, values[0]);
-        tile::load_four<is_packed>(variance + at, left, values[1]);
+        tile::load_four<width>(weight + at, left, values[0]);
+        tile::load_four<width>(variance + at, left, values[1]);
       },
       [](int, int j, float w, const float(&own)[2][tile::kOwn]) {
         const float difference = w - own[0][j];
@@ -145,24 +145,24 @@ __global__ void __launch_bounds__(kThreads)
 const float* correction_of(const Context& context, Scratch& scratch, const IsdaForward& op, const Membership& members, const Sizes& sizes) {
   const auto most = static_cast<unsigned>(members.most), parts = static_cast<unsigned>(sizes.parts), row_tiles = blocks_for(sizes.C, tile::kExtent);
   float* q = scratch.take<float>(std::int64_t{members.most} * sizes.parts * sizes.C);
-  const bool is_packed = sizes.A % 4 == 0 && are_aligned({op.weight, op.covariance, op.u});
   const auto *weight = op.weight.as<float>(), *covariance = op.covariance.as<float>();
-  if (op.u) {
-    launch(context, LaunchShape{.name = "isda_multiply", .grid = most * parts * row_tiles, .block = tile::kThreads},
-           is_packed ? multiply_kernel<true> : multiply_kernel<false>, members, sizes, weight, covariance, op.u.as<float>(), q);
-  } else {
-    launch(context, LaunchShape{.name = "isda_multiply_diagonal", .grid = dim3(row_tiles, blocks_for(most, tile::kExtent), parts), .block = tile::kThreads},
-           is_packed ? multiply_diagonal_kernel<true> : multiply_diagonal_kernel<false>, members, sizes, weight, covariance, q);
-  }
+  dispatch_width<float>(sizes.A, are_aligned({op.weight, op.covariance, op.u}), [&]<int width>() {
+    if (op.u) {
+      launch(context, {.name = "isda_multiply", .grid = most * parts * row_tiles, .block = tile::kThreads}, multiply_kernel<width>, members, sizes, weight,
+             covariance, op.u.as<float>(), q);
+    } else {
+      launch(context, {.name = "isda_multiply_diagonal", .grid = dim3(row_tiles, blocks_for(most, tile::kExtent), parts), .block = tile::kThreads},
+             multiply_diagonal_kernel<width>, members, sizes, weight, covariance, q);
+    }
+  });
   return q;
 }
 
 }  // namespace
 
 void run(Cuda, const Context& context, const IsdaForward& op) {
-  const auto [N, width] = op.features.extents<2>();
-  const std::int64_t classes = op.weight.extent(0);
-  const int C = static_cast<int>(classes), A = static_cast<int>(width);
+  const std::int64_t N = op.features.extent(0), classes = op.weight.extent(0);
+  const int C = static_cast<int>(classes), A = static_cast<int>(op.features.extent(1));
   const Sizes sizes{.C = C, .A = A, .parts = static_cast<int>(blocks_for(A, op.u ? tile::kExtent : kSlice))};
   Scratch scratch = context.scratch();
   const ConstView features = as_f32(context, scratch, op.name, op.features);

@@ -9,7 +9,7 @@
 // b to shared memory, four values of each a thread; then every thread adds its terms, two loads of 16 bytes for 16 products. While a step is
 // used, the values of the next are on their way to registers.
 #pragma once
-#include "kernels/common/simt.cuh"
+#include "kernels/common/channels.cuh"
 
 namespace isda::kernels::tile {
 
@@ -28,29 +28,25 @@ struct alignas(16) Step {
 __device__ __forceinline__ int own_row() { return static_cast<int>(threadIdx.x) / (kExtent / kOwn) * kOwn; }
 __device__ __forceinline__ int own_column() { return static_cast<int>(threadIdx.x) % (kExtent / kOwn) * kOwn; }
 
-// Four neighbours in memory of which `left` are there, zeros behind them. is_packed: they are all there or none, and aligned.
-template <bool is_packed>
+// Four neighbours in memory of which `left` are there, zeros behind them; `width` at a time, which are all there or none, and aligned.
+template <int width>
 __device__ __forceinline__ void load_four(const float* from, int left, float (&values)[4]) {
 #pragma unroll
-  for (float& value : values) value = 0;
-  if constexpr (is_packed) {
-    if (left > 0) load_packed(from, values);
-  } else {
+  for (int first = 0; first < 4; first += width) {
+    float part[width] = {};
+    if (first < left) load_packed(from + first, part);
 #pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      if (i < left) values[i] = from[i];
-    }
+    for (int i = 0; i < width; ++i) values[first + i] = part[i];
   }
 }
-template <bool is_packed>
+template <int width>
 __device__ __forceinline__ void store_four(float* to, int left, const float (&values)[4]) {
-  if constexpr (is_packed) {
-    if (left > 0) store_packed(to, values);
-  } else {
 #pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      if (i < left) to[i] = values[i];
-    }
+  for (int first = 0; first < 4; first += width) {
+    float part[width];
+#pragma unroll
+    for (int i = 0; i < width; ++i) part[i] = values[first + i];
+    if (first < left) store_packed(to + first, part);
   }
 }
 

@@ -60,7 +60,7 @@ __global__ void __launch_bounds__(kThreads) fold_kernel(const __grid_constant__ 
 }
 
 // Blocks: slots by tiles of S_c.
-template <bool is_packed>
+template <int width>
 __global__ void __launch_bounds__(tile::kThreads, tile::kBlocks)
     covariance_kernel(const __grid_constant__ Membership members, const __grid_constant__ Terms terms, int A, int tiles, float* covariance, float* count) {
   SIMT_SHARED(step, tile::Step<>);
@@ -75,7 +75,7 @@ __global__ void __launch_bounds__(tile::kThreads, tile::kBlocks)
   float sums[tile::kOwn][tile::kOwn];
 #pragma unroll
   for (int i = 0; i < tile::kOwn; ++i) {
-    tile::load_four<is_packed>(own + std::int64_t{i} * A, row + i < A ? A - column : 0, sums[i]);
+    tile::load_four<width>(own + std::int64_t{i} * A, row + i < A ? A - column : 0, sums[i]);
 #pragma unroll
     for (float& sum : sums[i]) sum *= keep;
   }
@@ -84,13 +84,13 @@ __global__ void __launch_bounds__(tile::kThreads, tile::kBlocks)
   const auto load_from = [&](int first) {
     return [=](int position, int k, float(&values)[4]) {
       const int a = first + position;
-      tile::load_four<is_packed>(rows + std::int64_t{k} * A + a, k < rank ? A - a : 0, values);
+      tile::load_four<width>(rows + std::int64_t{k} * A + a, k < rank ? A - a : 0, values);
     };
   };
   tile::add_products<Neighbours::along_tile, Neighbours::along_tile>(step, rank, load_from(first_row), load_from(first_column), sums);
   // Write.
 #pragma unroll
-  for (int i = 0; i < tile::kOwn; ++i) tile::store_four<is_packed>(own + std::int64_t{i} * A, row + i < A ? A - column : 0, sums[i]);
+  for (int i = 0; i < tile::kOwn; ++i) tile::store_four<width>(own + std::int64_t{i} * A, row + i < A ? A - column : 0, sums[i]);
   if (tile_of_slot == 0 && threadIdx.x == 0) count[c] += static_cast<float>(m);
 }
 
@@ -111,8 +111,8 @@ __global__ void __launch_bounds__(kThreads)
 }  // namespace
 
 void run(Cuda, const Context& context, const IsdaUpdate& op) {
-  const auto [N, width] = op.features.extents<2>();
-  const int A = static_cast<int>(width);
+  const std::int64_t N = op.features.extent(0);
+  const int A = static_cast<int>(op.features.extent(1));
   Scratch scratch = context.scratch();
   const Membership members = membership_of(context, scratch, op.labels, op.count.extent(0), nullptr);
   const Terms terms{.rows = scratch.take<float>((N + members.most) * A), .keep = scratch.take<float>(members.most)};
@@ -123,9 +123,10 @@ void run(Cuda, const Context& context, const IsdaUpdate& op) {
   });
   if (op.covariance.shape().rank() == 3) {
     const unsigned tiles = blocks_for(A, tile::kExtent), blocks = static_cast<unsigned>(members.most) * tiles * tiles;
-    const auto kernel = A % 4 == 0 && are_aligned({op.covariance}) ? covariance_kernel<true> : covariance_kernel<false>;
-    launch(context, LaunchShape{.name = op.name, .grid = blocks, .block = tile::kThreads}, kernel, members, terms, A, static_cast<int>(tiles),
-           op.covariance.as<float>(), op.count.as<float>());
+    dispatch_width<float>(A, are_aligned({op.covariance}), [&]<int width>() {
+      launch(context, {.name = op.name, .grid = blocks, .block = tile::kThreads}, covariance_kernel<width>, members, terms, A, static_cast<int>(tiles),
+             op.covariance.as<float>(), op.count.as<float>());
+    });
   } else {
     launch(context, LaunchShape{.name = op.name, .grid = slots_by_features, .block = kThreads}, variance_kernel, members, terms, A, op.covariance.as<float>(),
            op.count.as<float>());
