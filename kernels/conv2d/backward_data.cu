@@ -143,7 +143,7 @@ template <class T, class Tiling, Load load>
 constexpr std::size_t kSharedBytes = shared_bytes<Tiling, GradientOperand<T, load>, WeightOperand<T, load>, kPacked<T>>();
 
 template <class T, class Tiling, Load load>
-__global__ void __launch_bounds__(kThreads) backward_data_kernel(const __grid_constant__ BackwardData<T> conv) {
+__global__ void __launch_bounds__(kThreads, 2) backward_data_kernel(const __grid_constant__ BackwardData<T> conv) {
   SharedCarver carver;
   T* shared = carver.template take<T>(kSharedBytes<T, Tiling, load> / sizeof(T), 128);
   const BlockPlace<Tiling> block(conv.weight.column_count);

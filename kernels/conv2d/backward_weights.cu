@@ -61,7 +61,7 @@ template <class T, class Tiling, Load load>
 constexpr std::size_t kSharedBytes = shared_bytes<Tiling, GradientOperand<T, load>, PatchOperand<T, load>, kPacked<float>>();
 
 template <class T, class Tiling, Load load>
-__global__ void __launch_bounds__(kThreads) backward_weights_kernel(const __grid_constant__ BackwardWeights<T> conv) {
+__global__ void __launch_bounds__(kThreads, 2) backward_weights_kernel(const __grid_constant__ BackwardWeights<T> conv) {
   SharedCarver carver;
   T* shared = carver.template take<T>(kSharedBytes<T, Tiling, load> / sizeof(T), 128);
   const BlockPlace<Tiling> block(conv.x.column_count);

@@ -83,7 +83,7 @@ template <class T, class Tiling, Load load>
 constexpr std::size_t kSharedBytes = shared_bytes<Tiling, PatchOperand<T, load>, WeightOperand<T, load>, kPacked<T>>();
 
 template <class T, class Tiling, Load load>
-__global__ void __launch_bounds__(kThreads) forward_kernel(const __grid_constant__ Forward<T> conv) {
+__global__ void __launch_bounds__(kThreads, 3) forward_kernel(const __grid_constant__ Forward<T> conv) {
   SharedCarver carver;
   T* shared = carver.template take<T>(kSharedBytes<T, Tiling, load> / sizeof(T), 128);
   const BlockPlace<Tiling> block(conv.weight.row_count);
