@@ -142,6 +142,7 @@ using WeightOperand = Operand<Along::other, load == Load::single ? Load::single 
 template <class T, class Tiling, Load load>
 constexpr std::size_t kSharedBytes = shared_bytes<Tiling, GradientOperand<T, load>, WeightOperand<T, load>, kPacked<T>>();
 
+// NOTE: with a least number of blocks that leaves registers enough: ptxas, left alone, spills one or two to fit another block.
 template <class T, class Tiling, Load load>
 __global__ void __launch_bounds__(kThreads, 2) backward_data_kernel(const __grid_constant__ BackwardData<T> conv) {
   SharedCarver carver;

@@ -60,6 +60,7 @@ using PatchOperand = Operand<Along::other, load, Patches<Source<T>>>;
 template <class T, class Tiling, Load load>
 constexpr std::size_t kSharedBytes = shared_bytes<Tiling, GradientOperand<T, load>, PatchOperand<T, load>, kPacked<float>>();
 
+// NOTE: with a least number of blocks that leaves registers enough: ptxas, left alone, spills one or two to fit another block.
 template <class T, class Tiling, Load load>
 __global__ void __launch_bounds__(kThreads, 2) backward_weights_kernel(const __grid_constant__ BackwardWeights<T> conv) {
   SharedCarver carver;

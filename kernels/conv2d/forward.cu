@@ -82,6 +82,7 @@ using WeightOperand = Operand<Along::k, load == Load::single ? Load::single : Lo
 template <class T, class Tiling, Load load>
 constexpr std::size_t kSharedBytes = shared_bytes<Tiling, PatchOperand<T, load>, WeightOperand<T, load>, kPacked<T>>();
 
+// NOTE: with a least number of blocks that leaves registers enough: ptxas, left alone, spills one or two to fit another block.
 template <class T, class Tiling, Load load>
 __global__ void __launch_bounds__(kThreads, 3) forward_kernel(const __grid_constant__ Forward<T> conv) {
   SharedCarver carver;
