@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every operation's parity and gradient check, as one table, from the results of the kernels' tests.
 
-    build/ci/tests/test_kernels --gtest_filter='Parity.*:Gradient.*:Threads.*' --gtest_output=json:build/parity.json
+    build/ci/tests/test_kernels --gtest_filter='Parity.*:Gradient.*:Threads.*:Cuda_*' --gtest_output=json:build/parity.json
     scripts/parity_table.py build/parity.json
 
-Prints Markdown, a row an operation: over how many problems, and the largest error seen beside the one allowed. Exit status 1 when a
-test failed or was skipped, or an operation was not compared at all.
+Prints Markdown, a row an operation: over how many problems, and the largest error seen beside the one allowed; where the card's tests ran, a table for
+them. Exit status 1 when a test failed or was skipped, or an operation was not compared at all.
 """
 import argparse
 import json
@@ -16,12 +16,17 @@ HEADER = """\
 | operation | problems | cpu against the definition, f32 | allowed | gradient against differences, f64 | allowed | bits of 1, 2, 3 threads |
 |---|---|---|---|---|---|---|"""
 
+CARD_HEADER = """
+| operation | problems | card against the definition, f32 | allowed | bf16 | allowed |
+|---|---|---|---|---|---|"""
+CARD_SUITES = ("Cuda_f32", "Cuda_bf16")
+
 
 def rows_of(results):
     """operation -> {suite: [(error, allowed, passed), ...]}"""
     rows = {}
     for suite in results["testsuites"]:
-        if suite["name"] not in ("Parity", "Gradient", "Threads"):
+        if suite["name"] not in ("Parity", "Gradient", "Threads", *CARD_SUITES):
             continue
         for test in suite["testsuite"]:
             operation = test["name"].rsplit("_", 1)[0]
@@ -31,10 +36,10 @@ def rows_of(results):
     return rows
 
 
-def cells(tests):
-    """The largest error and the one allowed, of Parity or Gradient."""
+def cells(tests, none="no input with a gradient"):
+    """The largest error and the one allowed, of Parity, Gradient or the card."""
     if not tests:
-        return "no input with a gradient", ""
+        return none, ""
     if not all(passed for _, _, passed in tests):
         return "**FAILED**", ""
     return f"{max(error for error, _, _ in tests):.1e}", f"{tests[0][1]:.0e}"
@@ -57,6 +62,13 @@ def main(arguments=None):
             wrong.append(f"{operation}: a test failed or did not run")
         if not parity or len(threads) != len(parity):
             wrong.append(f"{operation}: {len(parity)} problems compared, {len(threads)} of them with several threads")
+    if any(suite in suites for suites in rows.values() for suite in CARD_SUITES):
+        print(CARD_HEADER)
+        for operation, suites in sorted(rows.items()):
+            f32, bf16 = (suites.get(suite, []) for suite in CARD_SUITES)
+            print(f"| {operation} | {len(f32)} | {' | '.join(cells(f32, 'none'))} | {' | '.join(cells(bf16, 'none'))} |")
+            if len(f32) != len(suites.get("Parity", [])) or len(bf16) != len(f32):
+                wrong.append(f"{operation}: not every problem was compared on the card")
     for line in wrong:
         print(f"parity: {line}", file=sys.stderr)
     return 1 if wrong else 0

@@ -41,6 +41,15 @@ class ParityTable(unittest.TestCase):
         self.assertIn("| sgd | 1 | 0.0e+00 | 1e-05 | no input with a gradient |  | same |\n", printed)
         self.assertNotIn("AreDeclared", printed)
 
+    def test_the_card_has_a_table_of_its_own(self):
+        status, printed, complained = self.run_on(Parity=self.PARITY, Gradient=self.GRADIENT, Threads=self.THREADS, Cuda_f32=self.PARITY, Cuda_bf16=[case(test["name"], "5.00e-03") for test in self.PARITY])
+        self.assertEqual((status, complained), (0, ""))
+        self.assertIn("| max_pool | 2 | 3.0e-06 | 1e-05 | 5.0e-03 | 1e-05 |\n", printed)
+        status, printed, complained = self.run_on(Parity=self.PARITY, Gradient=self.GRADIENT, Threads=self.THREADS, Cuda_f32=self.PARITY[:2], Cuda_bf16=self.PARITY)
+        self.assertEqual(status, 1)
+        self.assertIn("sgd: not every problem was compared on the card", complained)
+        self.assertIn("| sgd | 0 | none |  |", printed)
+
     def test_a_failure_is_an_error(self):
         for wrong in ({"failures": [{}]}, {"result": "SKIPPED"}, {"status": "NOTRUN"}):
             for suite in ("Parity", "Gradient", "Threads"):
