@@ -101,7 +101,7 @@ class Threads : public testing::Test {
 
 // NOTE: ThreadSanitizer does not depend on the order, and is slow.
 #if defined(ISDA_EMULATOR_THREAD)
-constexpr std::uint64_t kSeeds = 2;
+constexpr std::uint64_t kSeeds = 0;
 #else
 constexpr std::uint64_t kSeeds = 8;
 #endif
