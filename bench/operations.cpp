@@ -94,6 +94,10 @@ int main(int argc, char** argv) {
     --argc;
   }
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
+  if (isda::kernels::kDevice == isda::Device::cuda && !isda::cuda::card().is_usable) {
+    fmt::print(stderr, "isda_bench_card: no card can be used: {}\n", isda::cuda::card().description);
+    return 1;
+  }
   isda::kernels::register_all();
   benchmark::RunSpecifiedBenchmarks();
   benchmark::Shutdown();
