@@ -13,7 +13,6 @@
 #include <map>
 #include <string>
 
-#include "core/random.h"
 #include "kernels/common/trace.h"
 #include "kernels/emulator/emulator.h"
 #include "losses/cross_entropy.h"
@@ -24,7 +23,7 @@
 namespace isda {
 namespace {
 
-// Images of noise: what a step does not depend on what they show.
+// Images of noise: what a step launches does not depend on what they show.
 Dataset noise(std::int64_t images) {
   Dataset dataset{.name = "noise", .class_names = std::vector<std::string>(10, "class"), .mean = {128, 128, 128}, .deviation = {64, 64, 64}};
   for (std::int64_t i = 0; i < images * dataset.train.image_bytes(); ++i) dataset.train.pixels.push_back(static_cast<std::uint8_t>(i * 2654435761u >> 13));

@@ -161,4 +161,22 @@ __device__ __forceinline__ Found merge_lines(Found found, Found* shared, const C
   return found;
 }
 
+// The sums of a thread's channels. NOTE: an odd number of words, for merge_lines.
+template <int width>
+struct ChannelSums {
+  float of[width | 1];
+};
+
+// The same for sums: every thread of the block comes here, and line 0 of each column has the sum of its lines.
+template <int width>
+__device__ __forceinline__ ChannelSums<width> add_lines(const ChannelSums<width>& sum, ChannelSums<width>* shared, const ChannelGrid& grid,
+                                                        const ChannelPlace& place SIMT_CALLER) {
+  const auto add = [](ChannelSums<width> a, const ChannelSums<width>& b) {
+#pragma unroll
+    for (int c = 0; c < width; ++c) a.of[c] += b.of[c];
+    return a;
+  };
+  return merge_lines(sum, shared, grid, place, add SIMT_AT_CALLER);
+}
+
 }  // namespace isda

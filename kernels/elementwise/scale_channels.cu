@@ -37,12 +37,6 @@ __global__ void __launch_bounds__(ChannelGrid::kThreads) scale_channels_kernel(C
   });
 }
 
-// NOTE: an odd number of words, for merge_lines.
-template <int width>
-struct ChannelSums {
-  float of[width | 1];
-};
-
 // NOTE: dx may be dy.
 template <int width, class T>
 __global__ void __launch_bounds__(ChannelGrid::kThreads)
@@ -78,11 +72,7 @@ __global__ void __launch_bounds__(ChannelGrid::kThreads)
     });
   }
   // Add up the lines.
-  sum = merge_lines(sum, shared, grid, place, [](ChannelSums<width> a, const ChannelSums<width>& b) {
-#pragma unroll
-    for (int c = 0; c < width; ++c) a.of[c] += b.of[c];
-    return a;
-  });
+  sum = add_lines(sum, shared, grid, place);
   if (place.is_used && place.line == 0) {
     float sums[width];
 #pragma unroll

@@ -43,7 +43,7 @@ void make_undefined(void* begin, std::size_t bytes);
 
 // Where another thread may go on in the random orders: atomics, fences, asynchronous copies.
 void yield();
-// Reports an atomic sum of floats where the options refuse them.
+// Reports an atomic sum of floats, in strict mode.
 void check_float_atomic(const Location& where);
 // What the thread wrote before its fence is seen behind theirs by those whose fence comes later: on the card, or only in the block.
 void fence(bool is_of_block);

@@ -174,18 +174,8 @@ void run(Cuda, const Context& context, const IsdaForward& op) {
 }
 
 void run(Cuda, const Context& context, const IsdaUpdateForward& op) {
-  run(Cuda{}, context, IsdaUpdate{.features = op.features, .labels = op.labels, .count = op.count, .mean = op.mean, .covariance = op.covariance});
-  run(Cuda{}, context,
-      IsdaForward{.features = op.features,
-                  .labels = op.labels,
-                  .weight = op.weight,
-                  .bias = op.bias,
-                  .covariance = op.covariance,
-                  .ratio = op.ratio,
-                  .logits = op.logits,
-                  .augmented_logits = op.augmented_logits,
-                  .slots = op.slots,
-                  .u = op.u});
+  run(Cuda{}, context, update_of(op));
+  run(Cuda{}, context, forward_of(op));
 }
 
 }  // namespace isda::kernels

@@ -70,6 +70,23 @@ struct IsdaUpdateForward {
 };
 ISDA_OPERATION(IsdaUpdateForward);
 
+// Its two halves, for versions that run one after the other.
+inline IsdaUpdate update_of(const IsdaUpdateForward& op) {
+  return {.features = op.features, .labels = op.labels, .count = op.count, .mean = op.mean, .covariance = op.covariance};
+}
+inline IsdaForward forward_of(const IsdaUpdateForward& op) {
+  return {.features = op.features,
+          .labels = op.labels,
+          .weight = op.weight,
+          .bias = op.bias,
+          .covariance = op.covariance,
+          .ratio = op.ratio,
+          .logits = op.logits,
+          .augmented_logits = op.augmented_logits,
+          .slots = op.slots,
+          .u = op.u};
+}
+
 struct IsdaBackward {
   static constexpr auto name = "isda_backward";
   ConstView daugmented;  // (N,C)

@@ -113,18 +113,8 @@ void run(Reference, const Context&, const IsdaForward& op) {
 
 void run(Reference, const Context& context, const IsdaUpdateForward& op) {
   check_labels(op.name, op.labels, op.weight.extent(0));
-  run(Reference{}, context, IsdaUpdate{.features = op.features, .labels = op.labels, .count = op.count, .mean = op.mean, .covariance = op.covariance});
-  run(Reference{}, context,
-      IsdaForward{.features = op.features,
-                  .labels = op.labels,
-                  .weight = op.weight,
-                  .bias = op.bias,
-                  .covariance = op.covariance,
-                  .ratio = op.ratio,
-                  .logits = op.logits,
-                  .augmented_logits = op.augmented_logits,
-                  .slots = op.slots,
-                  .u = op.u});
+  run(Reference{}, context, update_of(op));
+  run(Reference{}, context, forward_of(op));
 }
 
 void run(Reference, const Context&, const IsdaBackward& op) {

@@ -2,7 +2,7 @@
 // Global average on the card.
 //
 //   forward    x once: a block takes all pixels of an image and 128 bytes of channels (kernels/common/channels.cuh); a thread adds up a packet of channels
-//              over every so-manieth pixel, then the lines of threads are added in a fixed order. N * C / 64 blocks in bf16, N * C / 32 in f32
+//              over the pixels of its line, then the lines of threads are added in a fixed order. N * C / 64 blocks in bf16, N * C / 32 in f32
 //   backward   dx once: a thread keeps the packet that it stores and walks down the pixels of its slice. At most 396 blocks
 //   256 threads a block; both are bound by memory where the images fill the card.
 #include "kernels/common/channels.cuh"
@@ -11,12 +11,6 @@
 namespace isda::kernels {
 
 namespace {
-
-// NOTE: an odd number of words, for merge_lines.
-template <int width>
-struct ChannelSums {
-  float of[width | 1];
-};
 
 template <int width, class T>
 __global__ void __launch_bounds__(ChannelGrid::kThreads) global_average_kernel(ChannelGrid grid, const T* x, T* y) {
@@ -41,11 +35,7 @@ __global__ void __launch_bounds__(ChannelGrid::kThreads) global_average_kernel(C
     });
   }
   // Add up the lines.
-  sum = merge_lines(sum, shared, grid, place, [](ChannelSums<width> a, const ChannelSums<width>& b) {
-#pragma unroll
-    for (int c = 0; c < width; ++c) a.of[c] += b.of[c];
-    return a;
-  });
+  sum = add_lines(sum, shared, grid, place);
   if (place.is_used && place.line == 0) {
     const float share = 1 / static_cast<float>(grid.rows);
     float means[width];
