@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the cases of kernels/isda cannot see: statistics over many batches against all samples seen so far, which bits may not change,
-// and what is said about wrong arguments.
+// What the cases of kernels/isda cannot see: statistics over many batches against all samples seen so far, and which bits may not change.
 #include "kernels/isda/isda.h"
 
 #include <gtest/gtest.h>
@@ -15,158 +14,12 @@
 
 #include "kernels/linear/linear.h"
 #include "tests/kernels/checker.h"
+#include "tests/kernels/isda_head.h"
 
 namespace isda::kernels {
 namespace {
 
-constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
-
-// An array that owns its memory; while an operation runs on the card, it is there.
-class Array {
- public:
-  Array() = default;
-  Array(DType type, const Shape& shape, double value = 0) : bytes_(static_cast<std::size_t>(shape.size()) * size_of(type)), type_(type), shape_(shape) {
-    for (std::int64_t i = 0; i < shape.size(); ++i) view().set_offset(value, i);
-  }
-  View view() const { return View(const_cast<std::byte*>(bytes_.data()), type_, shape_); }
-  operator View() const { return card_ ? View(card_, type_, shape_) : view(); }
-  double operator[](std::int64_t i) const { return view().at_offset(i); }
-  void set(std::int64_t i, double value) const { view().set_offset(value, i); }
-  bool operator==(const Array& other) const { return bytes_ == other.bytes_; }
-  void move_to_card(cuda::Stream stream) const {
-    card_ = cuda::allocate(bytes_.size());
-    cuda::copy_to_device(card_, bytes_.data(), bytes_.size(), stream);
-  }
-  void move_to_host(cuda::Stream stream) const {
-    cuda::copy_to_host(view().data(), card_, bytes_.size(), stream);
-    cuda::synchronise(stream);
-    cuda::release(card_);
-    card_ = nullptr;
-  }
-  // Elements [begin, begin + count), bit for bit.
-  std::vector<std::byte> bits(std::int64_t begin, std::int64_t count) const {
-    const auto size = static_cast<std::int64_t>(size_of(type_));
-    return {bytes_.begin() + begin * size, bytes_.begin() + (begin + count) * size};
-  }
-
- private:
-  std::vector<std::byte> bytes_;
-  DType type_ = DType::f32;
-  Shape shape_;
-  mutable void* card_ = nullptr;
-};
-
-// Runs the operation that make() describes, with its arrays where the context computes.
-template <class Make>
-void compute(const Context& context, const std::vector<const Array*>& arrays, Make&& make) {
-  if (context.device() != Device::cuda) return run(context, make());
-  for (const Array* array : arrays) array->move_to_card(context.stream());
-  run(context, make());
-  for (const Array* array : arrays) array->move_to_host(context.stream());
-}
-
-// One batch, the parameters, the statistics and every result of the head.
-struct Head {
-  std::int64_t N, C, A;
-  bool is_full;
-  Array features, labels, weight, bias, ratio, count, mean, covariance, logits, augmented, slots, u, daugmented, dfeatures, dweight, dbias;
-
-  Head(DType type, std::int64_t samples, std::int64_t classes, std::int64_t width, bool full)
-      : N(samples),
-        C(classes),
-        A(width),
-        is_full(full),
-        features(type, {N, A}),
-        labels(DType::i32, {N}),
-        weight(type, {C, A}),
-        bias(type, {C}),
-        ratio(type, {1}, 0.5),
-        count(type, {C}),
-        mean(type, {C, A}),
-        covariance(type, full ? Shape{C, A, A} : Shape{C, A}),
-        logits(type, {N, C}, kNaN),
-        augmented(type, {N, C}, kNaN),
-        slots(DType::i32, {C}, 77),
-        u(type, {std::min(N, C), C, A}, kNaN),
-        daugmented(type, {N, C}),
-        dfeatures(type, {N, A}, kNaN),
-        dweight(type, {C, A}, kNaN),
-        dbias(type, {C}, kNaN) {}
-
-  View u_if_full() const { return is_full ? View(u) : View(); }
-  IsdaUpdate update() const { return {.features = features, .labels = labels, .count = count, .mean = mean, .covariance = covariance}; }
-  IsdaForward forward() const {
-    return {.features = features,
-            .labels = labels,
-            .weight = weight,
-            .bias = bias,
-            .covariance = covariance,
-            .ratio = ratio,
-            .logits = logits,
-            .augmented_logits = augmented,
-            .slots = slots,
-            .u = u_if_full()};
-  }
-  IsdaUpdateForward update_forward() const {
-    return {.features = features,
-            .labels = labels,
-            .weight = weight,
-            .bias = bias,
-            .ratio = ratio,
-            .count = count,
-            .mean = mean,
-            .covariance = covariance,
-            .logits = logits,
-            .augmented_logits = augmented,
-            .slots = slots,
-            .u = u_if_full()};
-  }
-  IsdaBackward backward() const {
-    return {.daugmented = daugmented,
-            .features = features,
-            .labels = labels,
-            .weight = weight,
-            .covariance = covariance,
-            .slots = slots,
-            .u = u_if_full(),
-            .ratio = ratio,
-            .dfeatures = dfeatures,
-            .dweight = dweight,
-            .dbias = dbias};
-  }
-  std::vector<const Array*> arrays() const {
-    return {&features, &labels, &weight, &bias, &ratio, &count, &mean, &covariance, &logits, &augmented, &slots, &u, &daugmented, &dfeatures, &dweight, &dbias};
-  }
-};
-
-// compute(context, head, &Head::update)
-template <class Operation>
-void compute(const Context& context, const Head& head, Operation (Head::*operation)() const) {
-  compute(context, head.arrays(), [&] { return (head.*operation)(); });
-}
-
-// Fills an array with normal numbers.
-class Random {
- public:
-  void fill(const Array& array, double mean = 0, double deviation = 1) {
-    for (std::int64_t i = 0; i < array.view().size(); ++i) array.set(i, mean + deviation * normal_(generator_));
-  }
-  // Labels among the first `classes`.
-  void label(const Array& labels, std::int64_t classes) {
-    for (std::int64_t i = 0; i < labels.view().size(); ++i) labels.set(i, static_cast<double>(generator_() % static_cast<std::uint64_t>(classes)));
-  }
-  void everything(const Head& head) {
-    fill(head.features, 1);
-    label(head.labels, head.C);
-    fill(head.weight);
-    fill(head.bias);
-    fill(head.daugmented);
-  }
-
- private:
-  std::mt19937_64 generator_{7};
-  std::normal_distribution<double> normal_;
-};
+using namespace isda_test;
 
 // Every sample seen, and the statistics of a class computed from all of them at once.
 class History {
@@ -437,49 +290,6 @@ TEST(Isda, FusedIsTheSameAsOneAfterTheOther) {
   }
 }
 
-// ---- what nobody on the card can refuse ----
-
-TEST(Isda, OnTheCardAWrongLabelSpoilsItsOwnLogitsOnly) {
-  if (!cuda::card().is_usable) GTEST_SKIP() << cuda::card().description;
-  const Context context(Device::cuda);
-  for (const int label : {4, -1, 1 << 30}) {
-    const Head clean(DType::f32, 10, 4, 9, true);
-    Random random;
-    random.everything(clean);
-    clean.labels.set(9, 3);
-    const Head wrong = clean;
-    wrong.labels.set(9, label);
-    for (const Head* head : {&clean, &wrong}) compute(context, *head, &Head::update_forward);
-    for (std::int64_t j = 0; j < 4; ++j) EXPECT_TRUE(std::isnan(wrong.augmented[9 * 4 + j])) << j;
-    for (std::int64_t i = 0; i < 9; ++i) {
-      if (clean.labels[i] != 3) {
-        EXPECT_EQ(wrong.augmented.bits(i * 4, 4), clean.augmented.bits(i * 4, 4)) << i;
-      }
-    }
-    EXPECT_EQ(wrong.covariance.bits(0, 3 * 81), clean.covariance.bits(0, 3 * 81));
-    double samples = 0;
-    for (std::int64_t c = 0; c < 4; ++c) samples += wrong.count[c];
-    EXPECT_EQ(samples, 9);
-  }
-}
-
-TEST(Isda, OnTheCardTheSlotsOfAnotherBatchMakeTheGradientNaN) {
-  if (!cuda::card().is_usable) GTEST_SKIP() << cuda::card().description;
-  const Context context(Device::cuda);
-  for (const bool is_full : {true, false}) {
-    const Head head(DType::f32, 6, 5, 8, is_full);
-    Random random;
-    random.everything(head);
-    random.label(head.labels, 2);
-    random.fill(head.covariance);
-    head.labels.set(0, 1);
-    compute(context, head, &Head::forward);
-    head.labels.set(0, 3);
-    compute(context, head, &Head::backward);
-    for (std::int64_t i = 0; i < 5 * 8; ++i) ASSERT_TRUE(std::isnan(head.dweight[i])) << i;
-  }
-}
-
 TEST(Isda, TakesNoMoreMemoryForAnotherBatchOfTheSameShape) {
   for (const bool is_full : {true, false}) {
     const Head head(DType::f32, 60, 60, 30, is_full);
@@ -508,72 +318,6 @@ TEST(Isda, TakesNoMoreMemoryForAnotherBatchOfTheSameShape) {
       (fits(middle, 1) ? most : too_many) = middle;
     }
     EXPECT_TRUE(fits(most, 60)) << (is_full ? "full" : "diagonal");
-  }
-}
-
-// ---- what is said about wrong arguments ----
-
-std::string message_of(const auto& operation, Device device = Device::cpu) {
-  try {
-    run(Context(device, 1), operation);
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
-
-TEST(Isda, NamesWhatIsWrong) {
-  const Head head(DType::f32, 4, 3, 5, true), diagonal(DType::f32, 4, 3, 5, false), wide(DType::f64, 4, 3, 5, true);
-  auto update = head.update();
-  update.mean = View();
-  EXPECT_EQ(message_of(update), "[isda_update] mean was not given, expected (3,5): (C,A) with N 4, C 3, A 5");
-  update = head.update();
-  update.covariance = Array(DType::f32, {3, 5, 4});
-  EXPECT_EQ(message_of(update), "[isda_update] covariance is (3,5,4), expected (3,5,5) (full) or (3,5) (diagonal)");
-  update = head.update();
-  update.features = ConstView();
-  EXPECT_EQ(message_of(update), "[isda_update] features was not given");
-  EXPECT_EQ(message_of(wide.update()), "[isda_update] the cpu device computes in f32, got f64; use --device reference for f64, --device cuda for bf16");
-
-  auto forward = head.forward();
-  forward.u = View();
-  EXPECT_EQ(message_of(forward), "[isda_forward] u was not given, expected (3,3,5): (min(N,C),C,A) with N 4, C 3, A 5");
-  forward = diagonal.forward();
-  forward.u = diagonal.u;
-  EXPECT_EQ(message_of(forward), "[isda_forward] u was given, but a diagonal covariance has none; leave it out");
-  forward = head.forward();
-  forward.ratio = wide.ratio;
-  EXPECT_EQ(message_of(forward), "[isda_forward] ratio is f64, expected f32");
-
-  auto fused = head.update_forward();
-  fused.slots = View();
-  EXPECT_EQ(message_of(fused), "[isda_update_forward] slots was not given, expected (3): one for each of 3 classes");
-
-  auto backward = head.backward();
-  backward.daugmented = head.weight;
-  EXPECT_EQ(message_of(backward), "[isda_backward] daugmented is (3,5), expected (4,3): (N,C) with N 4, C 3, A 5");
-}
-
-TEST(Isda, NamesTheSampleWithAWrongLabel) {
-  for (const Device device : {Device::reference, Device::cpu}) {
-    for (const int label : {3, -1}) {
-      const Head head(DType::f32, 4, 3, 5, true);
-      head.labels.set(2, label);
-      const std::string rest = fmt::format("the label of sample 2 is {}, expected 0 to 2: there are 3 classes", label);
-      EXPECT_EQ(message_of(head.update(), device), "[isda_update] " + rest);
-      EXPECT_EQ(message_of(head.forward(), device), "[isda_forward] " + rest);
-      EXPECT_EQ(message_of(head.update_forward(), device), "[isda_update_forward] " + rest);
-      EXPECT_EQ(message_of(head.backward(), device), "[isda_backward] " + rest);
-    }
-  }
-}
-
-TEST(Isda, RefusesTheSlotsOfAnotherBatch) {
-  for (const Device device : {Device::reference, Device::cpu}) {
-    const Head head(DType::f32, 4, 3, 5, true);
-    run(Context(device, 1), head.forward());
-    head.labels.set(1, 2);
-    EXPECT_EQ(message_of(head.backward(), device), "[isda_backward] slots[2] is -1, but class 2 is among the labels; pass the slots of this batch's forward");
   }
 }
 
