@@ -23,11 +23,11 @@ std::string coordinates(const Shape& shape, std::int64_t offset) {
 struct Furthest {
   std::int64_t at = 0;
   double error = 0;  // |actual - expected|; infinite at the first value that is not finite
-  double scale = 0;  // max |expected|
+  double scale = 0;  // max |expected|, or what it usually is
 };
 
-Furthest furthest(const ConstView& actual, const ConstView& expected) {
-  Furthest result;
+Furthest furthest(const ConstView& actual, const ConstView& expected, double usual) {
+  Furthest result{.scale = usual};
   for (std::int64_t i = 0; i < expected.size(); ++i) {
     const double error = std::abs(actual.at_offset(i) - expected.at_offset(i));
     if (!std::isfinite(error)) return {i, std::numeric_limits<double>::infinity()};
@@ -39,18 +39,24 @@ Furthest furthest(const ConstView& actual, const ConstView& expected) {
 
 }  // namespace
 
-std::string difference(const ConstView& actual, const ConstView& expected, double tolerance) {
+std::string difference(const ConstView& actual, const ConstView& expected, double tolerance, double usual) {
   if (!(actual.shape() == expected.shape())) return fmt::format("shape {}, expected {}", actual.shape(), expected.shape());
-  const auto [at, error, scale] = furthest(actual, expected);
+  const auto [at, error, scale] = furthest(actual, expected, usual);
   if (error <= (is_float(expected.type()) ? tolerance * scale : 0)) return "";
   const std::string found = fmt::format("{} at {}, expected {}", actual.at_offset(at), coordinates(actual.shape(), at), expected.at_offset(at));
   if (std::isinf(error)) return found;
   return fmt::format("{}: error {:.3g} of the largest magnitude {:.3g}, allowed {:.3g}", found, error / scale, scale, tolerance);
 }
 
-double largest_error(const ConstView& actual, const ConstView& expected) {
-  const Furthest worst = furthest(actual, expected);
+double largest_error(const ConstView& actual, const ConstView& expected, double usual) {
+  const Furthest worst = furthest(actual, expected, usual);
   return worst.error == 0 ? 0 : worst.error / worst.scale;
+}
+
+double largest_magnitude(const ConstView& view) {
+  double result = 0;
+  for (std::int64_t i = 0; i < view.size(); ++i) result = std::max(result, std::abs(view.at_offset(i)));
+  return result;
 }
 
 }  // namespace isda

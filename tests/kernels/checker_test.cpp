@@ -50,6 +50,18 @@ TEST(LargestError, IsAShareOfTheLargestMagnitude) {
   EXPECT_EQ(largest_error(Array<double>({1}, {1}), Array<double>({1}, {std::nan("")})), std::numeric_limits<double>::infinity());
 }
 
+TEST(LargestError, IsAShareOfTheUsualMagnitudeWhereThatIsLarger) {
+  const Array<double> expected({1}, {1e-6}), actual({1}, {2e-6});
+  EXPECT_EQ(largest_error(actual, expected), 1);
+  EXPECT_EQ(largest_error(actual, expected, 1e-8), 1);
+  EXPECT_EQ(largest_error(actual, expected, 4), (2e-6 - 1e-6) / 4);
+  EXPECT_NE(difference(actual, expected, kTolerance), "");
+  EXPECT_NE(difference(actual, expected, kTolerance, 1e-3), "");
+  EXPECT_EQ(difference(actual, expected, kTolerance, 1), "");
+  EXPECT_NE(difference(Array<double>({1}, {std::nan("")}), expected, kTolerance, 1), "");
+  EXPECT_EQ(largest_magnitude(Array<double>({3}, {4, -8, 0})), 8);
+}
+
 TEST(Difference, FailsANan) {
   for (std::size_t i = 0; i < 16; ++i) {
     Array<float> actual = numbers();
