@@ -106,7 +106,7 @@ Tensor record(Tensor y, std::initializer_list<Tensor> inputs, Backward backward)
   if (!is_needed) return y;
   node->sequence = ++next_sequence;
   node->backward = std::move(backward);
-  y.set_history(std::make_shared<History>(History{std::move(node), {}, {}}));
+  y.set_history(std::make_shared<History>(History{std::move(node), {}, {}, {}}));
   return y;
 }
 

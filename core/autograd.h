@@ -61,6 +61,7 @@ struct History {
   std::shared_ptr<Node> maker;
   Tensor gradient;
   BatchStatistics statistics;  // what a convolution leaves for the batch normalisation behind it
+  Tensor bf16_copy;            // of a parameter, what a network computes with in bf16 (core/mixed_precision.h)
 };
 
 // While one of these lives, the calling thread records nothing: evaluation, statistics, optimizers.

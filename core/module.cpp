@@ -2,6 +2,7 @@
 #include "core/module.h"
 
 #include "core/autograd.h"
+#include "core/mixed_precision.h"
 #include "core/random.h"
 
 namespace isda {
@@ -51,6 +52,7 @@ void Module::initialise(std::uint64_t seed) {
         case Initial::Kind::normal: fill_normal(view, initial.value, seed, RandomStream::initialisation, position); break;
         case Initial::Kind::uniform: fill_uniform(view, -initial.value, initial.value, seed, RandomStream::initialisation, position); break;
       }
+      refresh_bf16_copy(named.tensor);
       ++position;
     }
   });
@@ -60,6 +62,12 @@ Tensor Module::add_parameter(const std::string& name, const Shape& shape, const 
   const auto& [device, type] = PlacementScope::current();
   const Tensor tensor = parameter(Tensor::zeros(shape, parameter_type(type), device));
   parameters_.push_back({{name, tensor}, initial});
+  return tensor;
+}
+
+Tensor Module::add_weight(const std::string& name, const Shape& shape, const Initial& initial) {
+  const Tensor tensor = add_parameter(name, shape, initial);
+  if (PlacementScope::current().type == DType::bf16) keep_bf16_copy(tensor);
   return tensor;
 }
 

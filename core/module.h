@@ -74,6 +74,8 @@ class Module {
 
  protected:
   Tensor add_parameter(const std::string& name, const Shape& shape, const Initial& initial);
+  // A parameter that activations are multiplied with; where these are bf16 it has a bf16 copy (core/mixed_precision.h).
+  Tensor add_weight(const std::string& name, const Shape& shape, const Initial& initial);
   Tensor add_buffer(const std::string& name, const Shape& shape, double value);
 
   template <class Child, class... Arguments>

@@ -35,7 +35,7 @@ void check(const Split& split, const LoaderOptions& options) {
   require(options.batch_size >= 1, "[loader] the batch size is {}, expected 1 or more (--batch-size)", options.batch_size);
   require(options.limit >= 0, "[loader] the limit is {} images, expected 1 or more, or 0 for all (--train-limit)", options.limit);
   require(options.workers >= 0, "[loader] {} workers, expected 0 or more (--workers)", options.workers);
-  require(options.type == DType::f32 || options.type == DType::f64, "[loader] images of type {} were asked for, expected f32 or f64", name_of(options.type));
+  require(is_float(options.type), "[loader] images of type {} were asked for, expected f32, bf16 or f64", name_of(options.type));
 }
 
 }  // namespace
@@ -47,8 +47,8 @@ Loader::Loader(const Split& split, std::span<const double> mean, std::span<const
   require(!options.drops_partial || options.batch_size <= images,
           "[loader] a batch of {} from {} images, of which partial batches are dropped: nothing is left; use a smaller batch", options.batch_size, images);
   order_.resize(static_cast<std::size_t>(images));
-  mean_ = constants(memory_, options.type, mean);
-  deviation_ = constants(memory_, options.type, deviation);
+  mean_ = constants(memory_, parameter_type(options.type), mean);
+  deviation_ = constants(memory_, parameter_type(options.type), deviation);
   slots_.resize(ring_size(options.workers));
   const std::int64_t N = std::min(options.batch_size, images);
   for (Slot& slot : slots_) {

@@ -41,7 +41,7 @@ struct LoaderOptions {
   bool drops_partial = false;  // leave out a last batch that is not full
   std::int64_t limit = 0;      // use only the first `limit` images of the split; 0 = all
   int workers = 1;             // threads that work ahead; 0 = the calling thread
-  DType type = DType::f32;     // of the images: f32, or f64 made by the reference device
+  DType type = DType::f32;     // of the images: f32, bf16, or f64 made by the reference device
   bool makes_images = true;    // false: only labels and indices, for whoever makes the images elsewhere (datasets/resident_images.h)
 };
 

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/autograd.h"
+#include "core/mixed_precision.h"
 #include "kernels/conv2d/conv2d.h"
 #include "layers/window.h"
 
@@ -26,7 +27,7 @@ BatchStatistics forward(const Tensor& x, const kernels::Conv2dPrologue& prologue
     statistics = {Tensor(channels, parameter_type(y.type()), y.device()), Tensor(channels, parameter_type(y.type()), y.device())};
   }
   run(x.context(), kernels::Conv2d{.x = x,
-                                   .weight = weight,
+                                   .weight = operand_of(weight),
                                    .y = y,
                                    .stride = options.stride,
                                    .padding = options.padding,
@@ -49,7 +50,7 @@ Tensor data_gradient(const Tensor& dy, const Tensor& weight, const Tensor& x, co
   const Tensor dx = Tensor::like(x);
   run(dy.context(),
       kernels::Conv2dBackwardData{
-          .dy = dy, .weight = weight, .dx = dx, .stride = options.stride, .padding = options.padding, .groups = options.groups, .epilogue = epilogue});
+          .dy = dy, .weight = operand_of(weight), .dx = dx, .stride = options.stride, .padding = options.padding, .groups = options.groups, .epilogue = epilogue});
   return dx;
 }
 
@@ -110,7 +111,7 @@ Tensor conv2d(const Normalized& x, const Tensor& weight, const Conv2dOptions& op
 }
 
 Conv2d::Conv2d(std::int64_t in, std::int64_t out, const Conv2dOptions& options)
-    : weight(add_parameter("weight", weight_shape(in, out, options),
+    : weight(add_weight("weight", weight_shape(in, out, options),
                            Initial::normal(std::sqrt(2.0 / static_cast<double>(options.kernel * options.kernel * out))))),
       options_(options) {}
 

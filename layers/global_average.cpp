@@ -7,10 +7,10 @@
 namespace isda {
 
 Tensor global_average(const Tensor& x) {
-  const Tensor y({x.extent(0), x.extent(3)}, x.type(), x.device());
+  const Tensor y({x.extent(0), x.extent(3)}, parameter_type(x.type()), x.device());
   run(x.context(), kernels::GlobalAverage{.x = x, .y = y});
-  return differentiable(y, {x}, [shape = x.shape()](const Tensor& dy) {
-    const Tensor dx(shape, dy.type(), dy.device());
+  return differentiable(y, {x}, [shape = x.shape(), type = x.type()](const Tensor& dy) {
+    const Tensor dx(shape, type, dy.device());
     run(dy.context(), kernels::GlobalAverageBackward{.dy = dy, .dx = dx});
     return Gradients{dx};
   });

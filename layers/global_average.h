@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Global average pooling: x (N,H,W,C) -> the mean over all pixels (N,C).   kernels/pooling/pooling.h
+// Global average pooling: x (N,H,W,C) -> the mean over all pixels (N,C), of the parameters' type: in front of a classifier, which computes in f32
+// beside bf16 too.   kernels/pooling/pooling.h
 #pragma once
 #include "core/tensor.h"
 

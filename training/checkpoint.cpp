@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "training/checkpoint.h"
 
+#include "core/mixed_precision.h"
 #include "kernels/common/grid.h"
 
 namespace isda {
@@ -65,7 +66,10 @@ void load_tensors(const Safetensors& file, const std::vector<NamedTensor>& tenso
     require(is_float(view.type()) == is_float(tensor.type()), "[{}] tensor '{}' is of type {}, expected {}", file.path().string(), name, name_of(view.type()),
             name_of(tensor.type()));
   }
-  for (const auto& [name, tensor] : tensors) from_disk(file.view(name), tensor);
+  for (const auto& [name, tensor] : tensors) {
+    from_disk(file.view(name), tensor);
+    refresh_bf16_copy(tensor);
+  }
 }
 
 }  // namespace isda

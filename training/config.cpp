@@ -39,7 +39,7 @@ void check(const TrainConfig& config) {
   check_choice("device", config.device, {"auto", "cpu", "cuda", "reference"});
   check_choice("precision", config.precision, {"fp32", "bf16", "fp64"});
   require(config.precision != "fp64" || config.device == "reference", "--precision fp64 is for --device reference, got --device {}", config.device);
-  require(config.precision != "bf16", "--precision bf16 is not there yet: kernels have it, the layers do not; train with --precision fp32");
+  require(config.precision != "bf16" || config.device != "cpu", "--precision bf16 is for --device cuda, got --device cpu, which computes in fp32");
   check_range("lambda-0", config.lambda_0, 0, 1e6);
   check_range("label-smoothing", config.label_smoothing, 0, 0.999);
   require(config.label_smoothing == 0 || config.loss == "ce", "--label-smoothing goes with --loss ce, got --loss {}", config.loss);

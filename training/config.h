@@ -64,7 +64,7 @@ void visit_fields(Config& config, Field&& field) {
   field("lr_factor", config.lr_factor, "step: the factor at each milestone");
   field("seed", config.seed, "seed of the initial weights, the order of the images and their augmentation");
   field("device", config.device, "auto, cpu, cuda or reference (slow, double inside)");
-  field("precision", config.precision, "fp32 or bf16; on the reference device also fp64");
+  field("precision", config.precision, "fp32; on cuda also bf16: networks compute in it, from parameters in fp32; on the reference device also fp64");
   field("workers", config.workers, "threads that load and augment images ahead of the step; 0 = none");
   field("threads", config.threads, "threads of a step on the cpu; 0 = all cores");
   field("output", config.output, "directory of the run; empty = runs/DATASET-MODEL-LOSS-SEED");

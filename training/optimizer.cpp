@@ -2,6 +2,7 @@
 #include "training/optimizer.h"
 
 #include "core/autograd.h"
+#include "core/mixed_precision.h"
 #include "kernels/sgd/sgd.h"
 
 namespace isda {
@@ -21,7 +22,7 @@ void SgdOptimizer::step() {
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
     const Tensor gradient = gradient_of(parameters_[i].tensor);
     require(static_cast<bool>(gradient), "[optimizer] {} has no gradient: run backward() first", parameters_[i].name);
-    tensors.push_back({.parameter = parameters_[i].tensor, .gradient = gradient, .momentum = momenta_[i].tensor});
+    tensors.push_back({.parameter = parameters_[i].tensor, .gradient = gradient, .momentum = momenta_[i].tensor, .copy = bf16_copy_of(parameters_[i].tensor)});
   }
   run(learning_rate_.context(), kernels::Sgd{.tensors = tensors,
                                              .learning_rate = learning_rate_,

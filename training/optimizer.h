@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Stochastic gradient descent with momentum, Nesterov's or the classical, and weight decay; one launch over all parameters.
+// Stochastic gradient descent with momentum, Nesterov's or the classical, and weight decay; one pass over all parameters, which writes their bf16 copies too.
 //   b <- momentum b + g + decay p;   p <- p - lr (g + decay p + momentum b)  (Nesterov)  or  p - lr b       kernels/sgd/sgd.h
 #pragma once
 #include <vector>

@@ -30,10 +30,12 @@ constexpr std::int64_t kJournalRows = 64;
 
 double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
 
-Placement placement_of(const TrainConfig& config, Device device) {
-  if (config.precision == "fp64") return {device, DType::f64};
-  if (config.precision == "bf16") return {device, DType::bf16};
-  return {device, DType::f32};
+Placement placement_of(const TrainConfig& config, const DeviceChoice& choice) {
+  if (config.precision == "fp64") return {choice.device, DType::f64};
+  if (config.precision != "bf16") return {choice.device, DType::f32};
+  require(choice.device != Device::cpu, "--precision bf16 needs a card, the cpu computes in fp32, and there is none ({}); train with --precision fp32",
+          choice.reason);
+  return {choice.device, DType::bf16};
 }
 
 // The images of a split where the step can make its batches from them: on the card, where they fit.
@@ -96,7 +98,7 @@ class Training {
       : config_(config),
         observer_(observer),
         device_(choose_device(config.device)),
-        placement_(placement_of(config, device_.device)),
+        placement_(placement_of(config, device_)),
         scope_(placement_),
         dataset_(load_dataset(config.dataset, config.data_dir)),
         directory_(config.output, is_resumed),

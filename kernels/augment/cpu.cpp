@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // One image at a time per thread. A row of y is W*C elements in order: where each comes from within a row of the image is a
 // table made once per image, mean and scale are tiled to a row once per call, so that the arithmetic is one vectorised loop.
+// bf16 too, for a card that is given images from the host.
 #include "kernels/augment/augment.h"
 #include "kernels/common/check.h"
 #include "kernels/common/parallel.h"
 
 namespace isda::kernels {
 
-void run(Cpu, const Context& context, const Augment& op) {
-  check_cpu(op.name, op.y);
-  check_indices(op);
+namespace {
+
+template <class T>
+void augment(const Context& context, const Augment& op) {
   const auto [N, H, W, C] = op.y.extents<4>();
   const std::int64_t row_size = W * C;
   const std::uint8_t* images = op.images.as<std::uint8_t>();
@@ -39,13 +41,22 @@ void run(Cpu, const Context& context, const Augment& op) {
 
     // Gather each row as bytes, then normalise it.
     std::uint8_t* gathered = rows_of_threads + thread * row_size;
-    float* y = op.y.as<float>() + n * H * row_size;
+    T* y = op.y.as<T>() + n * H * row_size;
     for (std::int64_t h = 0; h < H; ++h) {
       const std::uint8_t* row = images + (indices[n] * H + reflect(h + crop.top - op.padding, H)) * row_size;
       for (std::int64_t i = 0; i < row_size; ++i) gathered[i] = row[sources[i]];
-      for (std::int64_t i = 0; i < row_size; ++i) y[h * row_size + i] = (static_cast<float>(gathered[i]) - mean[i]) * scale[i];
+      for (std::int64_t i = 0; i < row_size; ++i) y[h * row_size + i] = T((static_cast<float>(gathered[i]) - mean[i]) * scale[i]);
     }
   });
+}
+
+}  // namespace
+
+void run(Cpu, const Context& context, const Augment& op) {
+  check_indices(op);
+  if (op.y.type() == DType::bf16) return augment<bf16>(context, op);
+  check_cpu(op.name, op.y);
+  augment<float>(context, op);
 }
 
 }  // namespace isda::kernels

@@ -27,6 +27,8 @@ template <class Operation>
 void run(const Context& context, const Operation& operation) {
   check(operation);
   const Trace trace(Operation::name, [&] { return cost(operation); });
+  if (OperationLog::is_dry()) [[unlikely]]
+    return;
   switch (context.device()) {
     case Device::reference: return run(Reference{}, context, operation);
     case Device::cpu: return run(Cpu{}, context, operation);

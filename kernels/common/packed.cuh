@@ -112,16 +112,30 @@ void store_whole(Value* to, const Value& value SIMT_CALLER) {
 }
 #endif
 
-// One load of count * sizeof(T) bytes; the address is a multiple of that.
+// One load of count * sizeof(T) bytes, of 16 at a time where that is more; the address is a multiple of what is loaded at a time.
 template <int count, class T>
 __device__ __forceinline__ void load_packed(const T* from, float (&values)[count] SIMT_CALLER) {
-  unpack(load_whole(reinterpret_cast<const Packed<T, count>*>(from) SIMT_AT_CALLER), values);
+  constexpr int at_a_time = count < kPacked<T> ? count : kPacked<T>;
+#pragma unroll
+  for (int first = 0; first < count; first += at_a_time) {
+    float part[at_a_time];
+    unpack(load_whole(reinterpret_cast<const Packed<T, at_a_time>*>(from + first) SIMT_AT_CALLER), part);
+#pragma unroll
+    for (int i = 0; i < at_a_time; ++i) values[first + i] = part[i];
+  }
 }
 
-// One store.
+// The same as stores.
 template <int count, class T>
 __device__ __forceinline__ void store_packed(T* to, const float (&values)[count] SIMT_CALLER) {
-  store_whole(reinterpret_cast<Packed<T, count>*>(to), pack<T>(values) SIMT_AT_CALLER);
+  constexpr int at_a_time = count < kPacked<T> ? count : kPacked<T>;
+#pragma unroll
+  for (int first = 0; first < count; first += at_a_time) {
+    float part[at_a_time];
+#pragma unroll
+    for (int i = 0; i < at_a_time; ++i) part[i] = values[first + i];
+    store_whole(reinterpret_cast<Packed<T, at_a_time>*>(to + first), pack<T>(part) SIMT_AT_CALLER);
+  }
 }
 
 }  // namespace isda

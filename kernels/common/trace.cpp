@@ -63,7 +63,7 @@ thread_local Trace* current_trace = nullptr;
 
 }  // namespace
 
-OperationLog::OperationLog() : outer_(current_log) { current_log = this; }
+OperationLog::OperationLog(bool is_dry) : outer_(current_log), is_dry_(is_dry) { current_log = this; }
 OperationLog::~OperationLog() { current_log = outer_; }
 OperationLog* OperationLog::current() { return current_log; }
 

@@ -23,17 +23,21 @@ class OperationLog {
     Cost cost;
   };
 
-  OperationLog();
+  // is_dry: operations are checked and written down, and not run: outputs stay what they were. A large network's cost is then known at once.
+  explicit OperationLog(bool is_dry = false);
   ~OperationLog();
   OperationLog(const OperationLog&) = delete;
   OperationLog& operator=(const OperationLog&) = delete;
 
   static OperationLog* current();
+  // Whether this thread's operations are only written down.
+  static bool is_dry() { return current() && current()->is_dry_; }
   void add(const char* name, const Cost& cost) { entries_.push_back({name, cost}); }
   const std::vector<Entry>& entries() const { return entries_; }
 
  private:
   OperationLog* outer_;
+  bool is_dry_;
   std::vector<Entry> entries_;
 };
 

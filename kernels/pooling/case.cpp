@@ -9,19 +9,20 @@ namespace {
 
 struct Sizes {
   std::int64_t N, H, W, C;
+  bool is_classified = false;  // y and dy are of the parameters' type
 };
 
 const Declare global_average{CaseOf<Sizes>{
     .name = "global_average",
-    .shapes = {{1, 1, 1, 1}, {2, 7, 7, 3}, {3, 8, 8, 64}, {1, 5, 3, 17}, {2, 3, 3, 59}, {1, 12, 12, 64}},
+    .shapes = {{1, 1, 1, 1}, {2, 7, 7, 3}, {3, 8, 8, 64}, {1, 5, 3, 17}, {2, 3, 3, 59}, {1, 12, 12, 64}, {3, 8, 8, 64, true}, {2, 3, 5, 59, true}},
     .bench_shapes = {{128, 8, 8, 64}, {64, 7, 7, 2048}},
     .make =
         [](Problem& p, const Sizes& s) {
           const ConstView x = p.input("x", {s.N, s.H, s.W, s.C});
-          const View y = p.output("y", {s.N, s.C});
+          const View y = s.is_classified ? p.parameter_output("y", {s.N, s.C}) : p.output("y", {s.N, s.C});
           p.forward(GlobalAverage{.x = x, .y = y});
 
-          const ConstView dy = p.input("dy", {s.N, s.C});
+          const ConstView dy = s.is_classified ? p.parameter("dy", {s.N, s.C}) : p.input("dy", {s.N, s.C});
           const View dx = p.output("dx", {s.N, s.H, s.W, s.C});
           p.backward(GlobalAverageBackward{.dy = dy, .dx = dx});
           p.seed("y", "dy");

@@ -12,8 +12,8 @@ namespace isda::kernels {
 
 namespace {
 
-template <int width, class T>
-__global__ void __launch_bounds__(ChannelGrid::kThreads) global_average_kernel(ChannelGrid grid, const T* x, T* y) {
+template <int width, class T, class Pooled>
+__global__ void __launch_bounds__(ChannelGrid::kThreads) global_average_kernel(ChannelGrid grid, const T* x, Pooled* y) {
   constexpr int batch = kRowBatch<T, width>;
   SIMT_SHARED(shared, ChannelSums<width>[ChannelGrid::kThreads]);
   const ChannelPlace place = channel_place<width>(grid);
@@ -45,8 +45,8 @@ __global__ void __launch_bounds__(ChannelGrid::kThreads) global_average_kernel(C
   }
 }
 
-template <int width, class T>
-__global__ void __launch_bounds__(ChannelGrid::kThreads) global_average_backward_kernel(ChannelGrid grid, const T* dy, T* dx) {
+template <int width, class T, class Pooled>
+__global__ void __launch_bounds__(ChannelGrid::kThreads) global_average_backward_kernel(ChannelGrid grid, const Pooled* dy, T* dx) {
   constexpr int batch = kRowBatch<T, width>;
   const ChannelPlace place = channel_place<width>(grid);
   if (!place.is_used) return;
@@ -66,27 +66,33 @@ __global__ void __launch_bounds__(ChannelGrid::kThreads) global_average_backward
   });
 }
 
+// body<T, Pooled>() with the types of the images and of what stands for each.
+template <class Body>
+void dispatch_types(const char* operation, DType wide, DType pooled, Body&& body) {
+  dispatch_cuda(operation, wide, [&]<class T>() { pooled == wide ? body.template operator()<T, T>() : body.template operator()<T, float>(); });
+}
+
 }  // namespace
 
 void run(Cuda, const Context& context, const GlobalAverage& op) {
   const auto [N, H, W, C] = op.x.extents<4>();
-  dispatch_cuda(op.name, op.x.type(), [&, N = N, pixels = H * W, C = C]<class T>() {
+  dispatch_types(op.name, op.x.type(), op.y.type(), [&, N = N, pixels = H * W, C = C]<class T, class Pooled>() {
     dispatch_width<T>(C, are_aligned({op.x, op.y}), [&]<int width>() {
       const ChannelGridLimits limits{.most_columns = 128 / (width * sizeof(T)), .most_blocks = 1};
       const ChannelGrid grid = channel_grid(N, pixels, C, width, kRowBatch<T, width>, limits);
-      launch(context, {.name = op.name, .grid = grid.extents(), .block = ChannelGrid::kThreads}, global_average_kernel<width, T>, grid, elements<T>(op.x),
-             elements<T>(op.y));
+      launch(context, {.name = op.name, .grid = grid.extents(), .block = ChannelGrid::kThreads}, global_average_kernel<width, T, Pooled>, grid,
+             elements<T>(op.x), elements<Pooled>(op.y));
     });
   });
 }
 
 void run(Cuda, const Context& context, const GlobalAverageBackward& op) {
   const auto [N, H, W, C] = op.dx.extents<4>();
-  dispatch_cuda(op.name, op.dx.type(), [&, N = N, pixels = H * W, C = C]<class T>() {
+  dispatch_types(op.name, op.dx.type(), op.dy.type(), [&, N = N, pixels = H * W, C = C]<class T, class Pooled>() {
     dispatch_width<T>(C, are_aligned({op.dy, op.dx}), [&]<int width>() {
       const ChannelGrid grid = channel_grid(N, pixels, C, width, kRowBatch<T, width>);
-      launch(context, {.name = op.name, .grid = grid.extents(), .block = ChannelGrid::kThreads}, global_average_backward_kernel<width, T>, grid,
-             elements<T>(op.dy), elements<T>(op.dx));
+      launch(context, {.name = op.name, .grid = grid.extents(), .block = ChannelGrid::kThreads}, global_average_backward_kernel<width, T, Pooled>, grid,
+             elements<Pooled>(op.dy), elements<T>(op.dx));
     });
   });
 }

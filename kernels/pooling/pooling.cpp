@@ -9,14 +9,14 @@ namespace isda::kernels {
 
 namespace {
 
-// `pooled` is (N,C) of `wide` (N,H,W,C).
+// `pooled` is (N,C) of `wide` (N,H,W,C), of its type or of the parameters'.
 void check_global(const char* name, const char* wide_name, const ConstView& wide, const char* pooled_name, const ConstView& pooled) {
   check_rank(name, wide_name, wide, 4, "(N,H,W,C)");
   check_float(name, wide_name, wide);
   check_given(name, pooled_name, pooled);
   const Shape expected{wide.extent(0), wide.extent(3)};
   require(pooled.shape() == expected, "[{}] {} is {}, expected {}: (N,C) of {} {}", name, pooled_name, pooled.shape(), expected, wide_name, wide.shape());
-  check_type(name, pooled_name, pooled, wide.type());
+  if (pooled.type() != parameter_type(wide.type())) check_type(name, pooled_name, pooled, wide.type());
 }
 
 // `pooled` is (N,P,Q,C) of `wide` (N,H,W,C) under the operation's window.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Pooling over pixels: maximum and mean of square windows, mean of the whole image.
 //
-//   x (N,H,W,C) f32|bf16|f64   y of the type of x   sums in f32 (reference: f64)
+//   x (N,H,W,C) f32|bf16|f64   y of the type of x; the global average of bf16 also in f32   sums in f32 (reference: f64)
 // A window operation has y (N,P,Q,C) with P = floor((H + 2 padding - kernel) / stride) + 1, Q likewise from W; window (p,q) covers the
 // rows p*stride - padding ... + kernel - 1 and the columns likewise.
 #pragma once
@@ -12,17 +12,18 @@
 namespace isda::kernels {
 
 // Global average: y[n,c] = mean over (h,w) of x[n,h,w,c].   Lin et al., Network in Network, 2014, section 3.2.
+// In front of a classifier that computes in f32, y is f32 also where x is bf16.
 //   FLOP  N*H*W*C              bytes  x once, y once
 struct GlobalAverage {
   static constexpr auto name = "global_average";
   ConstView x;  // (N,H,W,C)
-  View y;       // (N,C), overwritten
+  View y;       // (N,C), overwritten; the type of x or, beside bf16, f32
 };
 ISDA_OPERATION(GlobalAverage);
 
 struct GlobalAverageBackward {
   static constexpr auto name = "global_average_backward";
-  ConstView dy;  // (N,C)
+  ConstView dy;  // (N,C), the type of dx or, beside bf16, f32
   View dx;       // (N,H,W,C), overwritten: dx[n,h,w,c] = dy[n,c] / (H*W)
 };
 ISDA_OPERATION(GlobalAverageBackward);

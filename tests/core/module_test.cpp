@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "core/autograd.h"
+#include "core/mixed_precision.h"
 
 namespace isda {
 namespace {
@@ -171,6 +172,48 @@ TEST(Placement, TheSameSeedGivesTheSameValuesInEveryType) {
   for (std::int64_t i = 0; i < single.normal.size(); ++i) {
     ASSERT_EQ(single.normal.view().at_offset(i), static_cast<float>(exact.normal.view().at_offset(i))) << i;
   }
+}
+
+struct Weighted : Module {
+  Weighted() : weight(add_weight("weight", {4, 3}, Initial::normal(1))), bias(add_parameter("bias", {4}, Initial::uniform(1))) {}
+  const Tensor weight, bias;
+};
+
+TEST(MixedPrecision, OnlyWeightsUnderBf16HaveACopy) {
+  const Weighted single;
+  EXPECT_FALSE(bf16_copy_of(single.weight));
+  EXPECT_EQ(operand_of(single.weight).view().data(), single.weight.view().data());
+  EXPECT_FALSE(bf16_copy_of(Tensor::zeros({2})));
+
+  const PlacementScope scope({Device::cpu, DType::bf16});
+  const Weighted module;
+  EXPECT_FALSE(bf16_copy_of(module.bias));
+  EXPECT_EQ(operand_of(module.bias).view().data(), module.bias.view().data());
+  EXPECT_EQ(operand_of(module.weight).type(), DType::bf16);
+  EXPECT_EQ(module.weight.type(), DType::f32);
+  EXPECT_FALSE(needs_gradient(operand_of(module.weight)));
+  EXPECT_EQ(module.parameters().size(), 2u) << "a copy is no parameter";
+}
+
+TEST(MixedPrecision, TheCopyIsTheParameterRounded) {
+  const PlacementScope scope({Device::cpu, DType::bf16});
+  Weighted module;
+  const auto expect_rounded = [&] {
+    const View weight = module.weight, copy = bf16_copy_of(module.weight);
+    for (std::int64_t i = 0; i < weight.size(); ++i) EXPECT_EQ(copy.as<bf16>()[i].bits, bf16(weight.as<float>()[i]).bits);
+  };
+  expect_rounded();
+  module.initialise(1);
+  EXPECT_NE(module.weight.view().at(0, 0), 0);
+  expect_rounded();
+  copy(Tensor::full({4, 3}, 1.0 / 3), module.weight);
+  refresh_bf16_copy(module.weight);
+  expect_rounded();
+}
+
+TEST(MixedPrecision, RefusesWhatIsNoParameter) {
+  EXPECT_THROW(keep_bf16_copy(Tensor::zeros({2})), Error);
+  EXPECT_THROW(keep_bf16_copy(parameter(Tensor::zeros({2}, DType::f64))), Error);
 }
 
 }  // namespace

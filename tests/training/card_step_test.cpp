@@ -8,6 +8,7 @@
 #include <filesystem>
 
 #include "core/memory.h"
+#include "core/mixed_precision.h"
 #include "datasets/shapes.h"
 #include "losses/cross_entropy.h"
 #include "losses/isda.h"
@@ -20,6 +21,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr Placement kCpu{Device::cpu, DType::f32}, kCard{Device::cuda, DType::f32}, kCardBf16{Device::cuda, DType::bf16};
 constexpr std::int64_t kBatch = 4, kImages = 10;  // the last batch of an epoch has two
 
 struct Curve {
@@ -43,14 +45,16 @@ class CardStep : public OnTheCardTest {
 
   // A network with everything that a step needs.
   struct Trained {
-    Trained(Device device, const std::string& loss_name, const StepOptions& options)
-        : scope({device, DType::f32}),
+    Trained(const Placement& placement, const std::string& loss_name, const StepOptions& options)
+        : scope(placement),
           network(8, 10),
           loss(make_loss(loss_name)),
           optimizer(network, {}),
-          images(device == Device::cuda ? std::make_unique<ResidentImages>(dataset_->train, dataset_->mean, dataset_->deviation, device) : nullptr),
-          loader(dataset_->train, dataset_->mean, dataset_->deviation, {.batch_size = kBatch, .seed = 7, .workers = 0, .makes_images = !images}),
-          step(network, *loss, optimizer, images.get(), with(options, device)) {
+          images(placement.device == Device::cuda ? std::make_unique<ResidentImages>(dataset_->train, dataset_->mean, dataset_->deviation, Device::cuda)
+                                                  : nullptr),
+          loader(dataset_->train, dataset_->mean, dataset_->deviation,
+                 {.batch_size = kBatch, .seed = 7, .workers = 0, .type = placement.type, .makes_images = !images}),
+          step(network, *loss, optimizer, images.get(), with(options, placement)) {
       network.initialise(5);
       optimizer.set_learning_rate(0.02);
       loss->set_progress(0.5);
@@ -60,8 +64,8 @@ class CardStep : public OnTheCardTest {
       if (name == "ce") return std::make_unique<CrossEntropyLoss>();
       return std::make_unique<IsdaLoss>(10, 64, 2.0, name == "isda_full" ? Covariance::full : Covariance::diagonal);
     }
-    static StepOptions with(StepOptions options, Device device) {
-      options.placement = {device, DType::f32};
+    static StepOptions with(StepOptions options, const Placement& placement) {
+      options.placement = placement;
       options.seed = 7;
       return options;
     }
@@ -95,8 +99,8 @@ class CardStep : public OnTheCardTest {
     TrainingStep step;
   };
 
-  static Curve trained(Device device, const std::string& loss, int epochs, const StepOptions& options = {}) {
-    return Trained(device, loss, options).train(epochs);
+  static Curve trained(const Placement& placement, const std::string& loss, int epochs, const StepOptions& options = {}) {
+    return Trained(placement, loss, options).train(epochs);
   }
 
   static void expect_same_bits(const Curve& a, const Curve& b) {
@@ -119,7 +123,7 @@ const Dataset* CardStep::dataset_ = nullptr;
 class LossesOnTheCard : public CardStep, public testing::WithParamInterface<const char*> {};
 
 TEST_P(LossesOnTheCard, CurveIsTheCpus) {
-  const Curve cpu = trained(Device::cpu, GetParam(), 2), card = trained(Device::cuda, GetParam(), 2);
+  const Curve cpu = trained(kCpu, GetParam(), 2), card = trained(kCard, GetParam(), 2);
   ASSERT_EQ(card.losses.size(), 6u);
   for (std::size_t step = 0; step < cpu.losses.size(); ++step) {
     // NOTE: roundings of f32 grow from step to step, as between two orders of summation on one device.
@@ -129,17 +133,51 @@ TEST_P(LossesOnTheCard, CurveIsTheCpus) {
 
 INSTANTIATE_TEST_SUITE_P(All, LossesOnTheCard, testing::Values("ce", "isda_full", "isda_diagonal"), [](const auto& loss) { return std::string(loss.param); });
 
-TEST_F(CardStep, LeavesTheSameBitsRecordedOrNotInAnyOrder) {
-  const Curve eager = trained(Device::cuda, "isda_full", 2, {.is_recorded = false});
+class PrecisionsOnTheCard : public CardStep, public testing::WithParamInterface<DType> {};
+
+TEST_P(PrecisionsOnTheCard, LeaveTheSameBitsRecordedOrNotInAnyOrder) {
+  const Placement card{Device::cuda, GetParam()};
+  const Curve eager = trained(card, "isda_full", 2, {.is_recorded = false});
 #if defined(ISDA_EMULATED)
   const DeferredStreams deferred;
   emulator::options().order = emulator::Order::pct;
 #endif
-  expect_same_bits(trained(Device::cuda, "isda_full", 2), eager);
+  expect_same_bits(trained(card, "isda_full", 2), eager);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, PrecisionsOnTheCard, testing::Values(DType::f32, DType::bf16), [](const auto& type) { return std::string(name_of(type.param)); });
+
+TEST_F(CardStep, CurveInBf16IsTheReferences) {
+  const Curve reference = trained({Device::reference, DType::bf16}, "isda_full", 1), card = trained(kCardBf16, "isda_full", 1);
+  ASSERT_EQ(card.losses.size(), reference.losses.size());
+  for (std::size_t step = 0; step < card.losses.size(); ++step) {
+    EXPECT_NEAR(card.losses[step], reference.losses[step], 1e-3 * reference.losses[step]) << "step " << step;
+  }
+}
+
+TEST_F(CardStep, UpdatesTheParametersAndTheirBf16Copies) {
+  Trained trained(kCardBf16, "ce", {});
+  const auto expect_rounded = [&](const char* when) {
+    int copies = 0;
+    for (const auto& [name, tensor] : trained.network.parameters()) {
+      EXPECT_EQ(tensor.type(), DType::f32) << name;
+      const Tensor copy = bf16_copy_of(tensor);
+      EXPECT_EQ(static_cast<bool>(copy), tensor.shape().rank() == 4) << name << " " << when;
+      if (!copy) continue;
+      EXPECT_EQ(first_difference(copy.on_host(), tensor.to(DType::bf16, Device::cpu)), -1) << name << " " << when;
+      ++copies;
+    }
+    EXPECT_EQ(copies, 9) << "the convolutions of a ResNet-8";
+  };
+  expect_rounded("at the start");
+  const auto before = trained.network.parameters().front().tensor.on_host().clone();
+  trained.train(2);
+  expect_rounded("after training");
+  EXPECT_NE(first_difference(trained.network.parameters().front().tensor.on_host(), before), -1);
 }
 
 TEST_F(CardStep, RecordsOneGraphForEachSizeOfBatch) {
-  Trained trained(Device::cuda, "ce", {});
+  Trained trained(kCard, "ce", {});
   trained.train(2);
   EXPECT_GT(trained.step.graph_nodes(kBatch), 50u);
   EXPECT_EQ(trained.step.graph_nodes(kImages % kBatch), trained.step.graph_nodes(kBatch)) << "the last batch of an epoch, from the second epoch on";
@@ -148,7 +186,7 @@ TEST_F(CardStep, RecordsOneGraphForEachSizeOfBatch) {
 
 #if defined(ISDA_EMULATED)
 TEST_F(CardStep, AsksTheDriverForNothingWhenWarm) {
-  Trained trained(Device::cuda, "isda_full", {});
+  Trained trained(kCard, "isda_full", {});
   trained.train(2);
   const MemoryStatistics warm = memory_statistics(Device::cuda);
   emulator::reset_counters();
@@ -165,7 +203,7 @@ TEST_F(CardStep, AsksTheDriverForNothingWhenWarm) {
 #endif
 
 TEST_F(CardStep, TheJournalSaysWhenItIsFull) {
-  Trained trained(Device::cpu, "ce", {.journal_rows = 2});
+  Trained trained(kCpu, "ce", {.journal_rows = 2});
   auto epoch = trained.loader.epoch(0);
   auto batch = epoch.begin();
   trained.step.run(*batch);

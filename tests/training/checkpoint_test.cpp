@@ -4,9 +4,11 @@
 
 #include <gtest/gtest.h>
 
+#include <cstring>
 #include <fstream>
 #include <iterator>
 
+#include "core/mixed_precision.h"
 #include "tests/core/temporary_folder.h"
 
 namespace isda {
@@ -14,7 +16,7 @@ namespace {
 
 struct Net : Module {
   Net()
-      : weight(add_parameter("conv.weight", {5, 3, 2, 4}, Initial::normal(1))),
+      : weight(add_weight("conv.weight", {5, 3, 2, 4}, Initial::normal(1))),
         bias(add_parameter("fc.bias", {7}, Initial::uniform(1))),
         mean(add_buffer("bn.running_mean", {5}, 3)) {}
   const Tensor weight, bias, mean;
@@ -50,6 +52,19 @@ TEST_P(Checkpoint, TheFileDoesNotDependOnTheDevice) {
   EXPECT_NE(bytes_of(saved(here, "changed")), bytes_of(file));
   load_weights(Safetensors::open(file), here);
   EXPECT_EQ(bytes_of(saved(here, "loaded")), bytes_of(file));
+}
+
+TEST_P(Checkpoint, LoadingRoundsTheBf16CopiesAgain) {
+  Net on_cpu;
+  on_cpu.initialise(3);
+  const auto file = saved(on_cpu, "cpu");
+  const PlacementScope scope({GetParam(), DType::bf16});
+  Net here;
+  here.initialise(4);
+  load_weights(Safetensors::open(file), here);
+  const Tensor copy = bf16_copy_of(here.weight).on_host(), expected = on_cpu.weight.to(DType::bf16, Device::cpu);
+  EXPECT_EQ(std::memcmp(copy.view().data(), expected.view().data(), static_cast<std::size_t>(copy.bytes())), 0);
+  EXPECT_EQ(bytes_of(saved(here, "here")), bytes_of(file)) << "on disk are the parameters, not the copies";
 }
 
 TEST_P(Checkpoint, ConvolutionsAreOihwOnDisk) {

@@ -62,7 +62,8 @@ TEST(Config, ChecksEveryField) {
   EXPECT_NE(error([](TrainConfig& c) { c.loss = "isdaa"; }).find("did you mean 'isda'"), std::string::npos);
   EXPECT_NE(error([](TrainConfig& c) { c.batch_size = 0; }).find("--batch-size is 0"), std::string::npos);
   EXPECT_NE(error([](TrainConfig& c) { c.lr = std::nan(""); }).find("--lr"), std::string::npos);
-  EXPECT_NE(error([](TrainConfig& c) { c.precision = "bf16"; }).find("--precision fp32"), std::string::npos);
+  EXPECT_NE(error([](TrainConfig& c) { c.precision = "bf16", c.device = "cpu"; }).find("--device cpu, which computes in fp32"), std::string::npos);
+  EXPECT_EQ(error([](TrainConfig& c) { c.precision = "bf16", c.device = "cuda"; }), "");
   EXPECT_NE(error([](TrainConfig& c) { c.precision = "fp64"; }).find("reference"), std::string::npos);
   EXPECT_NE(error([](TrainConfig& c) { c.covariance = "diag"; }).find("--covariance"), std::string::npos);
   EXPECT_NE(error([](TrainConfig& c) { c.milestones = {0}; }).find("--milestones"), std::string::npos);
