@@ -27,7 +27,7 @@ BatchNorm::BatchNorm(std::int64_t channels, double momentum, double epsilon)
       momentum_(momentum),
       epsilon_(epsilon) {}
 
-// In training the batch's, which the convolution that made x may have left with it; then the running ones follow.
+// In training the batch's, which the convolution that made x may have left with it.
 BatchStatistics BatchNorm::statistics_of(const Tensor& x) const {
   if (!is_training()) return {running_mean, running_variance};
   BatchStatistics batch = x.history() ? x.history()->statistics : BatchStatistics();
@@ -35,20 +35,27 @@ BatchStatistics BatchNorm::statistics_of(const Tensor& x) const {
     batch = {Tensor::like(bias), Tensor::like(bias)};
     run(x.context(), kernels::BatchNormStatistics{.x = x, .mean = batch.mean, .variance = batch.variance});
   }
-  run(x.context(), kernels::BatchNormRunning{.mean = batch.mean,
-                                             .variance = batch.variance,
-                                             .count = x.size() / x.extent(-1),
-                                             .momentum = momentum_,
-                                             .running_mean = running_mean,
-                                             .running_variance = running_variance});
   return batch;
+}
+
+// What follows the batch's statistics in training.
+kernels::RunningStatistics BatchNorm::followers() const {
+  if (!is_training()) return {};
+  return {.mean = running_mean, .variance = running_variance, .momentum = momentum_};
 }
 
 Normalized BatchNorm::relu_on_load(const Tensor& x) const {
   const auto [mean, variance] = statistics_of(x);
   const Tensor scale = Tensor::like(bias), shift = Tensor::like(bias);
-  run(x.context(),
-      kernels::BatchNormAffine{.mean = mean, .variance = variance, .weight = weight, .bias = bias, .epsilon = epsilon_, .scale = scale, .shift = shift});
+  run(x.context(), kernels::BatchNormAffine{.mean = mean,
+                                            .variance = variance,
+                                            .weight = weight,
+                                            .bias = bias,
+                                            .epsilon = epsilon_,
+                                            .scale = scale,
+                                            .shift = shift,
+                                            .running = followers(),
+                                            .count = x.size() / x.extent(-1)});
   return {.x = x,
           .mean = mean,
           .variance = variance,
@@ -65,9 +72,16 @@ Tensor BatchNorm::operator()(const Tensor& x, const BatchNormOptions& options) c
   const auto [mean_of_x, variance_of_x] = statistics_of(x);
   const Tensor mean = mean_of_x, variance = variance_of_x;
   const Tensor y = Tensor::like(x);
-  run(x.context(),
-      kernels::BatchNorm{
-          .x = x, .mean = mean, .variance = variance, .weight = weight, .bias = bias, .residual = residual, .relu = options.relu, .epsilon = epsilon_, .y = y});
+  run(x.context(), kernels::BatchNorm{.x = x,
+                                      .mean = mean,
+                                      .variance = variance,
+                                      .weight = weight,
+                                      .bias = bias,
+                                      .residual = residual,
+                                      .relu = options.relu,
+                                      .epsilon = epsilon_,
+                                      .y = y,
+                                      .running = followers()});
 
   // NOTE: y is saved for the ReLU's mask only; its sign survives in it.
   const Tensor mask = options.relu ? y : Tensor();

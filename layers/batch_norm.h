@@ -41,6 +41,7 @@ class BatchNorm : public Module {
 
  private:
   BatchStatistics statistics_of(const Tensor& x) const;
+  kernels::RunningStatistics followers() const;
 
   double momentum_, epsilon_;
 };

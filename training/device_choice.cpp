@@ -30,7 +30,7 @@ std::string first_without_cuda() {
 
 std::string operation_without_cuda() {
   using namespace kernels;
-  return first_without_cuda<Augment, Conv2d, Conv2dBackwardData, Conv2dBackwardWeights, BatchNormStatistics, BatchNormRunning, BatchNorm, BatchNormAffine,
+  return first_without_cuda<Augment, Conv2d, Conv2dBackwardData, Conv2dBackwardWeights, BatchNormStatistics, BatchNorm, BatchNormAffine,
                             BatchNormBackwardReduce, BatchNormBackward, Relu, ReluBackward, Add, Scale, Sigmoid, SigmoidBackward, ScaleChannels,
                             ScaleChannelsBackward, Dropout, GlobalAverage, GlobalAverageBackward, MaxPool2d, MaxPool2dBackward, AveragePool2d,
                             AveragePool2dBackward, Linear, LinearBackward, SoftmaxCrossEntropy, IsdaUpdate, IsdaForward, IsdaUpdateForward, IsdaBackward, Sgd,

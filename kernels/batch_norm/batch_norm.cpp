@@ -2,6 +2,8 @@
 // Batch normalisation: the checks and costs of its operations.
 #include "kernels/batch_norm/batch_norm.h"
 
+#include <utility>
+
 #include "kernels/common/check.h"
 
 namespace isda::kernels {
@@ -26,6 +28,17 @@ void check_per_channel(const char* name, const char* argument, const ConstView& 
   require(static_cast<bool>(view), "[{}] {} was not given, expected ({}): the channels of x {}", name, argument, x.extent(-1), x.shape());
   require(view.shape() == Shape{x.extent(-1)}, "[{}] {} is {}, expected ({}): the channels of x {}", name, argument, view.shape(), x.extent(-1), x.shape());
   check_type(name, argument, view, parameter_type(x.type()));
+}
+
+void check_running(const char* name, const RunningStatistics& running, const ConstView& mean, const ConstView& variance) {
+  require(static_cast<bool>(running.mean) == static_cast<bool>(running.variance), "[{}] running.mean and .variance come together or not at all, got one", name);
+  if (!running.mean) return;
+  for (const auto& [argument, view] : {std::pair("running.mean", running.mean), {"running.variance", running.variance}}) {
+    check_shape(name, argument, view, mean.shape(), "the shape of mean");
+    check_type(name, argument, view, mean.type());
+    require(view.data() != mean.data() && view.data() != variance.data(), "[{}] {} is also what it is to follow: the batch's mean or variance", name, argument);
+  }
+  require(running.momentum >= 0 && running.momentum <= 1, "[{}] running.momentum is {}, expected 0 to 1", name, running.momentum);
 }
 
 void check_epsilon(const char* name, double epsilon) { require(epsilon > 0, "[{}] epsilon is {}, expected more than 0", name, epsilon); }
@@ -59,27 +72,13 @@ void check(const BatchNormAffine& op) {
   check_like_mean("bias", op.bias);
   check_like_mean("scale", op.scale);
   check_like_mean("shift", op.shift);
+  check_running(op.name, op.running, op.mean, op.variance);
+  require(!op.running.mean || op.count >= 1, "[{}] count is {}, expected the number of values of a channel, 1 or more", op.name, op.count);
 }
 
-Cost cost(const BatchNormAffine& op) { return {.flop = 5 * size_of(op.mean), .bytes = bytes_of(op.mean, op.variance, op.weight, op.bias, op.scale, op.shift)}; }
-
-void check(const BatchNormRunning& op) {
-  check_rank(op.name, "mean", op.mean, 1, "(C)");
-  const DType type = op.mean.type();
-  require(type == DType::f32 || type == DType::f64, "[{}] mean is {}, expected f32 or f64", op.name, name_of(type));
-  const auto check_like_mean = [&](const char* argument, const ConstView& view) {
-    check_shape(op.name, argument, view, op.mean.shape(), "the shape of mean");
-    check_type(op.name, argument, view, type);
-  };
-  check_like_mean("variance", op.variance);
-  check_like_mean("running_mean", op.running_mean);
-  check_like_mean("running_variance", op.running_variance);
-  require(op.count >= 1, "[{}] count is {}, expected the number of values of a channel, 1 or more", op.name, op.count);
-  require(op.momentum >= 0 && op.momentum <= 1, "[{}] momentum is {}, expected 0 to 1", op.name, op.momentum);
-}
-
-Cost cost(const BatchNormRunning& op) {
-  return {.flop = 7 * size_of(op.mean), .bytes = bytes_of(op.mean, op.variance) + 2 * bytes_of(op.running_mean, op.running_variance)};
+Cost cost(const BatchNormAffine& op) {
+  return {.flop = 5 * size_of(op.mean) + 7 * size_of(op.running.mean),
+          .bytes = bytes_of(op.mean, op.variance, op.weight, op.bias, op.scale, op.shift) + 2 * bytes_of(op.running.mean, op.running.variance)};
 }
 
 void check(const BatchNorm& op) {
@@ -90,12 +89,13 @@ void check(const BatchNorm& op) {
   check_per_channel(op.name, "bias", op.bias, op.x);
   if (op.residual) check_like_x(op.name, "residual", op.residual, op.x);
   check_like_x(op.name, "y", op.y, op.x);
+  check_running(op.name, op.running, op.mean, op.variance);
   check_epsilon(op.name, op.epsilon);
 }
 
 Cost cost(const BatchNorm& op) {
-  return {.flop = (2 + (op.residual ? 1 : 0) + (op.relu ? 1 : 0)) * size_of(op.x),
-          .bytes = bytes_of(op.x, op.residual, op.y, op.mean, op.variance, op.weight, op.bias)};
+  return {.flop = (2 + (op.residual ? 1 : 0) + (op.relu ? 1 : 0)) * size_of(op.x) + 7 * size_of(op.running.mean),
+          .bytes = bytes_of(op.x, op.residual, op.y, op.mean, op.variance, op.weight, op.bias) + 2 * bytes_of(op.running.mean, op.running.variance)};
 }
 
 void check(const BatchNormBackwardReduce& op) {

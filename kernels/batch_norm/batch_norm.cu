@@ -20,20 +20,48 @@ namespace {
 
 constexpr unsigned kThreads = ChannelGrid::kThreads;
 
+// The running statistics; null where there are none.
+struct Running {
+  float *mean, *variance;
+  double momentum, unbias;  // unbias: M / (M - 1); 0 where the variance is to keep its value
+
+  __device__ __forceinline__ void follow(std::int64_t channel, float batch_mean, float batch_variance) const {
+    mean[channel] = static_cast<float>((1 - momentum) * mean[channel] + momentum * batch_mean);
+    if (unbias != 0) variance[channel] = static_cast<float>((1 - momentum) * variance[channel] + momentum * (batch_variance * unbias));
+  }
+};
+
+Running running_of(const RunningStatistics& running, std::int64_t count) {
+  return {.mean = running.mean.as<float>(),
+          .variance = running.variance.as<float>(),
+          .momentum = running.momentum,
+          .unbias = count > 1 ? static_cast<double>(count) / static_cast<double>(count - 1) : 0};
+}
+
 // ---- the arrays ----
 
+// What a normalisation takes of a channel, and what follows.
+struct Channels {
+  const float *mean, *variance, *weight, *bias;
+  Running running;
+};
+
 template <bool has_residual, int width, class T>
-__global__ void __launch_bounds__(kThreads, 3) normalise_kernel(ChannelGrid grid, const T* x, const float* mean, const float* variance, const float* weight,
-                                                                const float* bias, const T* residual, float epsilon, float lowest, T* y) {
+__global__ void __launch_bounds__(kThreads, 3)
+    normalise_kernel(ChannelGrid grid, const T* x, const __grid_constant__ Channels channels, const T* residual, float epsilon, float lowest, T* y) {
   constexpr int batch = kRowBatch<T, width>;
   const ChannelPlace place = channel_place<width>(grid);
   if (!place.is_used) return;
   // Fold what belongs to this thread's channels.
   float means[width], scale[width], biases[width], variances[width];
-  load_channels(mean + place.channel, means);
-  load_channels(variance + place.channel, variances);
-  load_channels(weight + place.channel, scale);
-  load_channels(bias + place.channel, biases);
+  load_channels(channels.mean + place.channel, means);
+  load_channels(channels.variance + place.channel, variances);
+  load_channels(channels.weight + place.channel, scale);
+  load_channels(channels.bias + place.channel, biases);
+  if (channels.running.mean && blockIdx.x == 0 && place.line == 0) {
+#pragma unroll
+    for (int c = 0; c < width; ++c) channels.running.follow(place.channel + c, means[c], variances[c]);
+  }
 #pragma unroll
   for (int c = 0; c < width; ++c) scale[c] *= rsqrtf(variances[c] + epsilon);
   // y = (x - mean) * scale + bias [+ residual], below `lowest` made `lowest`.
@@ -122,21 +150,13 @@ __global__ void __launch_bounds__(kThreads, 3)
 // ---- the channels ----
 
 __global__ void __launch_bounds__(kThreads) affine_kernel(std::int64_t channels, const float* mean, const float* variance, const float* weight,
-                                                          const float* bias, double epsilon, float* scale, float* shift) {
+                                                          const float* bias, double epsilon, float* scale, float* shift, Running running) {
   const std::int64_t channel = blockIdx.x * std::int64_t{kThreads} + threadIdx.x;
   if (channel >= channels) return;
   const double factor = weight[channel] / sqrt(variance[channel] + epsilon);
   scale[channel] = static_cast<float>(factor);
   shift[channel] = static_cast<float>(bias[channel] - mean[channel] * factor);
-}
-
-// unbias: count / (count - 1); 0 where the variance is to keep its value.
-__global__ void __launch_bounds__(kThreads) running_kernel(std::int64_t channels, const float* mean, const float* variance, double momentum, double unbias,
-                                                           float* running_mean, float* running_variance) {
-  const std::int64_t channel = blockIdx.x * std::int64_t{kThreads} + threadIdx.x;
-  if (channel >= channels) return;
-  running_mean[channel] = static_cast<float>((1 - momentum) * running_mean[channel] + momentum * mean[channel]);
-  if (unbias != 0) running_variance[channel] = static_cast<float>((1 - momentum) * running_variance[channel] + momentum * (variance[channel] * unbias));
+  if (running.mean) running.follow(channel, mean[channel], variance[channel]);
 }
 
 // The statistics and parameters beside f32 and bf16 activations.
@@ -149,14 +169,8 @@ void check_parameters(const char* name, const ConstView& mean) {
 void run(Cuda, const Context& context, const BatchNormAffine& op) {
   check_parameters(op.name, op.mean);
   launch(context, LaunchShape{.name = op.name, .grid = blocks_for(op.mean.size(), kThreads), .block = kThreads}, affine_kernel, op.mean.size(),
-         op.mean.as<float>(), op.variance.as<float>(), op.weight.as<float>(), op.bias.as<float>(), op.epsilon, op.scale.as<float>(), op.shift.as<float>());
-}
-
-void run(Cuda, const Context& context, const BatchNormRunning& op) {
-  check_parameters(op.name, op.mean);
-  const double unbias = op.count > 1 ? static_cast<double>(op.count) / static_cast<double>(op.count - 1) : 0;
-  launch(context, LaunchShape{.name = op.name, .grid = blocks_for(op.mean.size(), kThreads), .block = kThreads}, running_kernel, op.mean.size(),
-         op.mean.as<float>(), op.variance.as<float>(), op.momentum, unbias, op.running_mean.as<float>(), op.running_variance.as<float>());
+         op.mean.as<float>(), op.variance.as<float>(), op.weight.as<float>(), op.bias.as<float>(), op.epsilon, op.scale.as<float>(), op.shift.as<float>(),
+         running_of(op.running, op.count));
 }
 
 void run(Cuda, const Context& context, const BatchNorm& op) {
@@ -166,9 +180,13 @@ void run(Cuda, const Context& context, const BatchNorm& op) {
     dispatch_width<T>(C, are_aligned({op.x, op.mean, op.variance, op.weight, op.bias, op.residual, op.y}), [&]<int width>() {
       const ChannelGrid grid = channel_grid(1, M, C, width, kRowBatch<T, width>);
       const auto kernel = op.residual ? normalise_kernel<true, width, T> : normalise_kernel<false, width, T>;
-      launch(context, {.name = op.name, .grid = grid.extents(), .block = kThreads}, kernel, grid, elements<T>(op.x), op.mean.as<float>(),
-             op.variance.as<float>(), op.weight.as<float>(), op.bias.as<float>(), elements<T>(op.residual), static_cast<float>(op.epsilon), lowest,
-             elements<T>(op.y));
+      const Channels channels{.mean = op.mean.as<float>(),
+                              .variance = op.variance.as<float>(),
+                              .weight = op.weight.as<float>(),
+                              .bias = op.bias.as<float>(),
+                              .running = running_of(op.running, M)};
+      launch(context, {.name = op.name, .grid = grid.extents(), .block = kThreads}, kernel, grid, elements<T>(op.x), channels, elements<T>(op.residual),
+             static_cast<float>(op.epsilon), lowest, elements<T>(op.y));
     });
   });
 }

@@ -7,7 +7,7 @@
 //   mean[c]      = sum of x[m,c] / M                    variance[c] = sum of (x[m,c] - mean[c])^2 / M     (biased)
 //   y[m,c]       = weight[c] * (x[m,c] - mean[c]) / sqrt(variance[c] + epsilon) + bias[c] [+ residual[m,c]] [, below 0 made 0]
 //
-// A training step runs BatchNormStatistics, BatchNormRunning, BatchNorm; then BatchNormBackwardReduce, BatchNormBackward.
+// A training step runs BatchNormStatistics, BatchNorm; then BatchNormBackwardReduce, BatchNormBackward.
 // An evaluation runs BatchNorm alone, with the running mean and variance.
 #pragma once
 #include <cstdint>
@@ -26,16 +26,13 @@ struct BatchNormStatistics {
 };
 ISDA_OPERATION(BatchNormStatistics);
 
-// running = (1 - momentum) * running + momentum * batch, as PyTorch does it: the variance enters unbiased, times count / (count - 1).
-// NOTE: with count 1 a batch says nothing about the variance; running_variance then keeps its value.
-struct BatchNormRunning {
-  static constexpr auto name = "batch_norm_running";
-  ConstView mean, variance;             // (C), of the batch
-  std::int64_t count = 0;               // M: how many values each channel's statistics were made of
-  double momentum = 0.1;                // 0 to 1
-  View running_mean, running_variance;  // (C), updated
+// The running statistics, which follow the batch's where an operation that uses these is asked to see to it:
+//   running = (1 - momentum) * running + momentum * batch      as PyTorch does it: the variance enters unbiased, times M / (M - 1)
+// NOTE: with M = 1 a batch says nothing about the variance; the running one then keeps its value.
+struct RunningStatistics {
+  View mean = {}, variance = {};  // (C), updated; both or none
+  double momentum = 0.1;          // 0 to 1
 };
-ISDA_OPERATION(BatchNormRunning);
 
 // The normalisation itself, with a residual added and a ReLU applied in the same pass where asked.
 //   FLOP 2 * M*C (+ 1 each for residual and ReLU)   bytes x, residual, y once
@@ -46,7 +43,8 @@ struct BatchNorm {
   ConstView residual = {};                 // as x, optional
   bool relu = false;
   double epsilon = 1e-5;
-  View y;  // as x, overwritten; may be x or residual
+  View y;                          // as x, overwritten; may be x or residual
+  RunningStatistics running = {};  // optional, other arrays than mean and variance
 };
 ISDA_OPERATION(BatchNorm);
 
@@ -58,7 +56,9 @@ struct BatchNormAffine {
   static constexpr auto name = "batch_norm_affine";
   ConstView mean, variance, weight, bias;  // (C)
   double epsilon = 1e-5;
-  View scale, shift;  // (C), overwritten
+  View scale, shift;               // (C), overwritten
+  RunningStatistics running = {};  // optional, other arrays than mean and variance
+  std::int64_t count = 0;          // M, for the running variance
 };
 ISDA_OPERATION(BatchNormAffine);
 

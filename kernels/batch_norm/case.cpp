@@ -13,7 +13,7 @@ struct Sizes {
   bool residual = false;
 };
 
-// A training step: forward through statistics, running statistics and normalisation, then back.
+// A training step: forward through statistics and normalisation, then back.
 //
 // NOTE: differences must not step over the ReLU's kink. Without a residual, x is 1 +- (3..3.5) with the signs balanced in every
 // channel, so that its normalised value is never below 0.6, and the bias is smaller than the weight times that. With one, the
@@ -42,7 +42,7 @@ const Declare training{CaseOf<Sizes>{
                      {{64, 14, 14, 256}, true}},
     .make =
         [](Problem& p, const Sizes& s) {
-          const std::int64_t C = s.x[-1], M = s.x.size() / C;
+          const std::int64_t C = s.x[-1];
           const Fill balanced = [C](Draw& draw, std::int64_t index) { return 1 + ((index / C + index % C) % 2 ? 3 : -3) * (1 + draw.uniform() / 6); };
           const Fill weights = [](Draw& draw, std::int64_t) { return (draw.uniform() < 0.3 ? -1 : 1) * (0.5 + draw.uniform()); };
           const Fill biases = [](Draw& draw, std::int64_t) { return (draw.uniform() < 0.5 ? -1 : 1) * (0.05 + 0.2 * draw.uniform()); };
@@ -56,10 +56,16 @@ const Declare training{CaseOf<Sizes>{
           const View running_variance = p.parameter_inout("running_variance", {C}, uniform(0.5, 2));
           const View y = p.output("y", s.x);
           p.forward(BatchNormStatistics{.x = x, .mean = mean, .variance = variance});
-          p.forward(BatchNormRunning{
-              .mean = mean, .variance = variance, .count = M, .momentum = 0.3, .running_mean = running_mean, .running_variance = running_variance});
-          p.forward(BatchNorm{
-              .x = x, .mean = mean, .variance = variance, .weight = weight, .bias = bias, .residual = residual, .relu = s.relu, .epsilon = 1e-3, .y = y});
+          p.forward(BatchNorm{.x = x,
+                              .mean = mean,
+                              .variance = variance,
+                              .weight = weight,
+                              .bias = bias,
+                              .residual = residual,
+                              .relu = s.relu,
+                              .epsilon = 1e-3,
+                              .y = y,
+                              .running = {.mean = running_mean, .variance = running_variance, .momentum = 0.3}});
 
           const ConstView dy = p.input("dy", s.x);
           const View sum_dz = p.parameter_output("sum_dz", {C});
@@ -125,15 +131,30 @@ const Declare evaluation{CaseOf<Sizes>{
     .tolerance = {.f32 = 1e-6},
 }};
 
-const Declare affine{CaseOf<Sizes>{
+// values: how many the statistics were made of; 0 without running ones.
+struct ChannelSizes {
+  Shape x;
+  std::int64_t values;
+};
+
+const Declare affine{CaseOf<ChannelSizes>{
     .name = "batch_norm_affine",
-    .shapes = {{{1}}, {{17}}, {{64}}},
+    .shapes = {{{1}, 0}, {{17}, 0}, {{64}, 0}, {{1}, 1}, {{17}, 6}, {{300}, 1000}},
     .make =
-        [](Problem& p, const Sizes& s) {
+        [](Problem& p, const ChannelSizes& s) {
           const ConstView mean = p.parameter("mean", s.x), variance = p.parameter("variance", s.x, uniform(0, 2));
           const ConstView weight = p.parameter("weight", s.x), bias = p.parameter("bias", s.x);
           const View scale = p.parameter_output("scale", s.x), shift = p.parameter_output("shift", s.x);
-          p.forward(BatchNormAffine{.mean = mean, .variance = variance, .weight = weight, .bias = bias, .scale = scale, .shift = shift});
+          RunningStatistics running;
+          if (s.values > 0) running = {.mean = p.parameter_inout("running_mean", s.x), .variance = p.parameter_inout("running_variance", s.x, uniform(0.5, 2))};
+          p.forward(BatchNormAffine{.mean = mean,
+                                    .variance = variance,
+                                    .weight = weight,
+                                    .bias = bias,
+                                    .scale = scale,
+                                    .shift = shift,
+                                    .running = running,
+                                    .count = s.values});
         },
     .tolerance = {.f32 = 1e-6},
 }};

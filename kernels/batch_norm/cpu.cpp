@@ -52,6 +52,18 @@ void differentiate(const float* dy, const float* x, const float* y, const float*
   }
 }
 
+void follow(const RunningStatistics& running, const ConstView& mean, const ConstView& variance, std::int64_t count) {
+  if (!running.mean) return;
+  const double unbias = count > 1 ? static_cast<double>(count) / static_cast<double>(count - 1) : 0;
+  const auto update = [momentum = running.momentum](float* value, double batch) {
+    *value = static_cast<float>((1 - momentum) * static_cast<double>(*value) + momentum * batch);
+  };
+  for (std::int64_t c = 0; c < mean.size(); ++c) {
+    update(running.mean.as<float>() + c, static_cast<double>(mean.as<float>()[c]));
+    if (count > 1) update(running.variance.as<float>() + c, static_cast<double>(variance.as<float>()[c]) * unbias);
+  }
+}
+
 }  // namespace
 
 void run(Cpu, const Context&, const BatchNormAffine& op) {
@@ -63,6 +75,7 @@ void run(Cpu, const Context&, const BatchNormAffine& op) {
     scale[c] = static_cast<float>(factor);
     shift[c] = static_cast<float>(static_cast<double>(bias[c]) - static_cast<double>(mean[c]) * factor);
   }
+  follow(op.running, op.mean, op.variance, op.count);
 }
 
 void run(Cpu, const Context& context, const BatchNorm& op) {
@@ -77,6 +90,7 @@ void run(Cpu, const Context& context, const BatchNorm& op) {
   const float *x = op.x.as<float>(), *mean = op.mean.as<float>(), *bias = op.bias.as<float>(), *residual = op.residual.as<float>();
   float* y = op.y.as<float>();
   parallel_ranges(context, M, rows_per_range(C), [=](std::int64_t begin, std::int64_t end) { pass(x, mean, scale, bias, residual, y, begin, end, C); });
+  follow(op.running, op.mean, op.variance, M);
 }
 
 void run(Cpu, const Context& context, const BatchNormBackward& op) {

@@ -152,18 +152,6 @@ void run(Cpu, const Context& context, const BatchNormStatistics& op) {
   }
 }
 
-void run(Cpu, const Context&, const BatchNormRunning& op) {
-  check_cpu(op.name, op.mean);
-  const double unbias = op.count > 1 ? static_cast<double>(op.count) / static_cast<double>(op.count - 1) : 0;
-  const auto update = [momentum = op.momentum](float* running, double batch) {
-    *running = static_cast<float>((1 - momentum) * static_cast<double>(*running) + momentum * batch);
-  };
-  for (std::int64_t c = 0; c < op.mean.size(); ++c) {
-    update(op.running_mean.as<float>() + c, static_cast<double>(op.mean.as<float>()[c]));
-    if (op.count > 1) update(op.running_variance.as<float>() + c, static_cast<double>(op.variance.as<float>()[c]) * unbias);
-  }
-}
-
 void run(Cpu, const Context& context, const BatchNormBackwardReduce& op) {
   check_cpu(op.name, op.x);
   const Split split(op.x);

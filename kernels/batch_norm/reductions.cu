@@ -1,23 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
-// Batch normalisation: the sums over rows, each by two launches whose order of adding depends on the shape alone.
+// Batch normalisation: the sums over rows, in an order that depends on the shape alone.
 //
 //   1  A block takes a slice of rows and all channels, or as many as it has threads for; a thread keeps a packet of channels and gathers two numbers for
 //      each over its rows (kernels/common/channels.cuh); the block merges them line by line in shared memory and writes 2 * C floats.
-//   2  A warp takes a channel: its lanes merge the slices, then each other. Eight warps a block: eight channels are one sector of 32 bytes.
+//   2  The block of these channels that comes last (kernels/common/last_block.cuh) does the same with the slices: a line of threads takes every so many
+//      of them, and the lines are merged.
 //
 //   256 threads a block, at most 396 blocks, all of which an H200 runs at once
-//   bytes: x once (and dy, y), at most 396 * 8 * C of partial results twice; bound by memory, on small arrays by the two launches
+//   bytes: x once (and dy, y), at most 396 * 8 * C of partial results twice; bound by memory, on small arrays by the launch
 //
 // Statistics: x - x[0], whose digits are kept however large the mean is, since a value of the channel is never further from the mean than sqrt(M)
 // deviations. A thread takes mean and centred squares of a few rows, which it holds in registers, and merges them with what it has (Chan).
 #include "kernels/batch_norm/batch_norm.h"
 #include "kernels/common/channels.cuh"
+#include "kernels/common/last_block.cuh"
 
 namespace isda::kernels {
 
 namespace {
 
-constexpr unsigned kThreads = ChannelGrid::kThreads, kWarps = kThreads / kWarp;
+constexpr unsigned kThreads = ChannelGrid::kThreads;
 
 // Of some rows, for each of a thread's channels: mean and centred squares of x - x[0], or the sums of dz and dz * (x - mean).
 // NOTE: an odd number of words, for merge_lines.
@@ -53,35 +55,39 @@ __device__ __forceinline__ Gathered<width> added(const Gathered<width>& a, const
   return result;
 }
 
-// What the first launch leaves: two numbers for each slice and channel.
+// What the blocks leave: two numbers for each slice and channel.
 struct Partials {
   float *first, *second;
-
-  template <int width>
-  __device__ void store(const ChannelGrid& grid, const ChannelPlace& place, const Gathered<width>& found) const {
-    if (!place.is_used || place.line != 0) return;
-    const std::int64_t at = place.slice * grid.channels + place.channel;
-    store_channels(first + at, found.first);
-    store_channels(second + at, found.second);
-  }
+  unsigned* tickets;  // one for each slice of channels
 };
 
-// What a lane of the second launch has of its channel: slice `lane` and every 32nd from there, zeros where there are none.
-// NOTE: loaded at once, so that one latency is waited for and not one a slice.
-struct LaneSlices {
-  static constexpr int kMost = (ChannelGrid::kMostBlocks + kWarp - 1) / kWarp;
-  float first[kMost], second[kMost];
-};
-
-__device__ __forceinline__ LaneSlices load_slices(const ChannelGrid& grid, const Partials& partials, std::int64_t channel, int lane) {
-  LaneSlices slices;
-#pragma unroll
-  for (int i = 0; i < LaneSlices::kMost; ++i) {
-    const std::int64_t slice = lane + i * kWarp, at = slice * grid.channels + channel;
-    slices.first[i] = slice < grid.row_slices ? partials.first[at] : 0.0f;
-    slices.second[i] = slice < grid.row_slices ? partials.second[at] : 0.0f;
+// `found` of this block's slice, merged by `merge` with those of all slices: true for the threads that then hold it, one for each packet of channels.
+template <int width, class Merge>
+__device__ __forceinline__ bool merge_slices(const ChannelGrid& grid, const ChannelPlace& place, const Partials& partials, Gathered<width>* shared,
+                                             Merge&& merge, Gathered<width>& found) {
+  const auto at = [&](std::int64_t slice) { return slice * grid.channels + place.channel; };
+  if (grid.row_slices > 1) {
+    // Leave this block's.
+    if (place.is_used && place.line == 0) {
+      store_channels(partials.first + at(place.slice), found.first);
+      store_channels(partials.second + at(place.slice), found.second);
+    }
+    if (!is_last_block(partials.tickets + blockIdx.y, gridDim.x)) return false;
+    // Take those of this line, then merge the lines.
+    found = {};
+    if (place.is_used) {
+#pragma unroll 4
+      for (std::int64_t slice = place.line; slice < grid.row_slices; slice += grid.lines) {
+        Gathered<width> other;
+        other.count = static_cast<float>(grid.rows_of_slice(slice));
+        load_channels(partials.first + at(slice), other.first);
+        load_channels(partials.second + at(slice), other.second);
+        found = merge(found, other);
+      }
+    }
+    found = merge_lines(found, shared, grid, place, merge);
   }
-  return slices;
+  return place.is_used && place.line == 0;
 }
 
 // ---- statistics ----
@@ -113,7 +119,7 @@ __device__ __forceinline__ Gathered<width> moments_of(const Packed<T, width> (&r
 }
 
 template <int width, class T>
-__global__ void __launch_bounds__(kThreads, 3) statistics_kernel(ChannelGrid grid, const T* x, Partials partials) {
+__global__ void __launch_bounds__(kThreads, 3) statistics_kernel(ChannelGrid grid, const T* x, Partials partials, float* mean, float* variance) {
   constexpr int batch = kRowBatch<T, width>;
   SIMT_SHARED(shared, Gathered<width>[kThreads]);
   const ChannelPlace place = channel_place<width>(grid);
@@ -129,35 +135,22 @@ __global__ void __launch_bounds__(kThreads, 3) statistics_kernel(ChannelGrid gri
       found = merged(found, moments_of(rows, count, pilot));
     });
   }
-  // Merge the lines.
-  found = merge_lines(found, shared, grid, place, [](const Gathered<width>& a, const Gathered<width>& b) { return merged(a, b); });
-  partials.store(grid, place, found);
-}
-
-template <class T>
-__global__ void __launch_bounds__(kThreads) statistics_merge_kernel(ChannelGrid grid, const T* x, Partials partials, float* mean, float* variance) {
-  const int lane = static_cast<int>(threadIdx.x) % kWarp;
-  const std::int64_t channel = blockIdx.x * std::int64_t{kWarps} + static_cast<int>(threadIdx.x) / kWarp;
-  if (channel >= grid.channels) return;
-  const LaneSlices slices = load_slices(grid, partials, channel, lane);
-  Gathered<1> mine{};
+  // Merge the lines, then the slices.
+  const auto merge = [](const Gathered<width>& a, const Gathered<width>& b) { return merged(a, b); };
+  found = merge_lines(found, shared, grid, place, merge);
+  if (!merge_slices(grid, place, partials, shared, merge, found)) return;
 #pragma unroll
-  for (int i = 0; i < LaneSlices::kMost; ++i) {
-    const std::int64_t slice = lane + i * kWarp;
-    const float rows = slice < grid.row_slices ? static_cast<float>(grid.rows_of_slice(slice)) : 0.0f;
-    mine = merged(mine, Gathered<1>{rows, {slices.first[i]}, {slices.second[i]}});
-  }
-  const Moments<float> total = warp_moments(Moments<float>{mine.count, mine.first[0], mine.second[0]});
-  if (lane == 0) {
-    mean[channel] = to_float(x[channel]) + total.mean;
-    variance[channel] = total.m2 / total.count;
+  for (int c = 0; c < width; ++c) {
+    mean[place.channel + c] = to_float(x[place.channel + c]) + found.first[c];
+    variance[place.channel + c] = found.second[c] / found.count;
   }
 }
 
 // ---- gradient ----
 
 template <bool is_masked, int width, class T>
-__global__ void __launch_bounds__(kThreads, 3) gradient_kernel(ChannelGrid grid, const T* dy, const T* x, const T* y, const float* mean, Partials partials) {
+__global__ void __launch_bounds__(kThreads, 3)
+    gradient_kernel(ChannelGrid grid, const T* dy, const T* x, const T* y, const float* mean, Partials partials, float* sum_dz, float* sum_dz_x) {
   constexpr int batch = kRowBatch<T, width> / 2;
   SIMT_SHARED(shared, Gathered<width>[kThreads]);
   const ChannelPlace place = channel_place<width>(grid);
@@ -190,33 +183,20 @@ __global__ void __launch_bounds__(kThreads, 3) gradient_kernel(ChannelGrid grid,
       }
     });
   }
-  // Add up the lines.
-  found = merge_lines(found, shared, grid, place, [](const Gathered<width>& a, const Gathered<width>& b) { return added(a, b); });
-  partials.store(grid, place, found);
-}
-
-__global__ void __launch_bounds__(kThreads) gradient_merge_kernel(ChannelGrid grid, Partials partials, float* sum_dz, float* sum_dz_x) {
-  const int lane = static_cast<int>(threadIdx.x) % kWarp;
-  const std::int64_t channel = blockIdx.x * std::int64_t{kWarps} + static_cast<int>(threadIdx.x) / kWarp;
-  if (channel >= grid.channels) return;
-  const LaneSlices slices = load_slices(grid, partials, channel, lane);
-  float first = 0, second = 0;
+  // Add up the lines, then the slices.
+  const auto add = [](const Gathered<width>& a, const Gathered<width>& b) { return added(a, b); };
+  found = merge_lines(found, shared, grid, place, add);
+  if (!merge_slices(grid, place, partials, shared, add, found)) return;
 #pragma unroll
-  for (int i = 0; i < LaneSlices::kMost; ++i) {
-    first += slices.first[i];
-    second += slices.second[i];
-  }
-  first = warp_sum(first);
-  second = warp_sum(second);
-  if (lane == 0) {
-    sum_dz[channel] = first;
-    sum_dz_x[channel] = second;
+  for (int c = 0; c < width; ++c) {
+    sum_dz[place.channel + c] = found.first[c];
+    sum_dz_x[place.channel + c] = found.second[c];
   }
 }
 
-Partials take_partials(Scratch& scratch, const ChannelGrid& grid) {
+Partials take_partials(const Context& context, Scratch& scratch, const ChannelGrid& grid) {
   const std::int64_t count = grid.row_slices * grid.channels;
-  return {scratch.take<float>(count), scratch.take<float>(count)};
+  return {scratch.take<float>(count), scratch.take<float>(count), context.tickets(grid.channel_slices)};
 }
 
 }  // namespace
@@ -227,10 +207,8 @@ void run(Cuda, const Context& context, const BatchNormStatistics& op) {
     dispatch_width<T>(C, are_aligned({op.x}), [&]<int width>() {
       const ChannelGrid grid = channel_grid(1, M, C, width, kRowBatch<T, width>);
       Scratch scratch = context.scratch();
-      const Partials partials = take_partials(scratch, grid);
-      launch(context, {.name = op.name, .grid = grid.extents(), .block = kThreads}, statistics_kernel<width, T>, grid, elements<T>(op.x), partials);
-      launch(context, {.name = "batch_norm_statistics_merge", .grid = blocks_for(C, kWarps), .block = kThreads}, statistics_merge_kernel<T>, grid,
-             elements<T>(op.x), partials, op.mean.as<float>(), op.variance.as<float>());
+      launch(context, {.name = op.name, .grid = grid.extents(), .block = kThreads}, statistics_kernel<width, T>, grid, elements<T>(op.x),
+             take_partials(context, scratch, grid), op.mean.as<float>(), op.variance.as<float>());
     });
   });
 }
@@ -241,10 +219,8 @@ void run(Cuda, const Context& context, const BatchNormBackwardReduce& op) {
     dispatch_width<T>(C, are_aligned({op.dy, op.x, op.y, op.mean}), [&]<int width>() {
       const ChannelGrid grid = channel_grid(1, M, C, width, kRowBatch<T, width> / 2);
       Scratch scratch = context.scratch();
-      const Partials partials = take_partials(scratch, grid);
       launch(context, {.name = op.name, .grid = grid.extents(), .block = kThreads}, op.y ? gradient_kernel<true, width, T> : gradient_kernel<false, width, T>,
-             grid, elements<T>(op.dy), elements<T>(op.x), elements<T>(op.y), op.mean.as<float>(), partials);
-      launch(context, {.name = "batch_norm_backward_reduce_merge", .grid = blocks_for(C, kWarps), .block = kThreads}, gradient_merge_kernel, grid, partials,
+             grid, elements<T>(op.dy), elements<T>(op.x), elements<T>(op.y), op.mean.as<float>(), take_partials(context, scratch, grid),
              op.sum_dz.as<float>(), op.sum_dz_x.as<float>());
     });
   });

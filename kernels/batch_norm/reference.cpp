@@ -17,6 +17,17 @@ double inverse_deviation(double variance, double epsilon) { return 1 / std::sqrt
 // dy where the ReLU let pass, else 0; without a ReLU, dy.
 double dz_at(const ConstView& dy, const ConstView& y, std::int64_t i) { return !y || y.at_offset(i) > 0 ? dy.at_offset(i) : 0; }
 
+void follow(const RunningStatistics& running, const ConstView& mean, const ConstView& variance, std::int64_t count) {
+  if (!running.mean) return;
+  const double M = static_cast<double>(count), momentum = running.momentum;
+  for (std::int64_t c = 0; c < mean.size(); ++c) {
+    running.mean.set((1 - momentum) * running.mean.at(c) + momentum * mean.at(c), c);
+    if (count == 1) continue;
+    const double unbiased = variance.at(c) * M / (M - 1);
+    running.variance.set((1 - momentum) * running.variance.at(c) + momentum * unbiased, c);
+  }
+}
+
 }  // namespace
 
 void run(Reference, const Context&, const BatchNormStatistics& op) {
@@ -31,22 +42,13 @@ void run(Reference, const Context&, const BatchNormStatistics& op) {
   }
 }
 
-void run(Reference, const Context&, const BatchNormRunning& op) {
-  const double count = static_cast<double>(op.count), momentum = op.momentum;
-  for (std::int64_t c = 0; c < op.mean.size(); ++c) {
-    op.running_mean.set((1 - momentum) * op.running_mean.at(c) + momentum * op.mean.at(c), c);
-    if (op.count == 1) continue;
-    const double unbiased = op.variance.at(c) * count / (count - 1);
-    op.running_variance.set((1 - momentum) * op.running_variance.at(c) + momentum * unbiased, c);
-  }
-}
-
 void run(Reference, const Context&, const BatchNormAffine& op) {
   for (std::int64_t c = 0; c < op.mean.size(); ++c) {
     const double scale = op.weight.at(c) * inverse_deviation(op.variance.at(c), op.epsilon);
     op.scale.set(scale, c);
     op.shift.set(op.bias.at(c) - op.mean.at(c) * scale, c);
   }
+  follow(op.running, op.mean, op.variance, op.count);
 }
 
 void run(Reference, const Context&, const BatchNorm& op) {
@@ -58,6 +60,7 @@ void run(Reference, const Context&, const BatchNorm& op) {
     if (op.relu && y < 0) y = 0;
     op.y.set_offset(y, i);
   }
+  follow(op.running, op.mean, op.variance, M);
 }
 
 void run(Reference, const Context&, const BatchNormBackwardReduce& op) {

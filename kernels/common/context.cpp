@@ -13,6 +13,7 @@ namespace isda {
 
 namespace {
 constexpr std::size_t kFirstBlock = std::size_t{1} << 16;
+constexpr std::int64_t kFirstTickets = 4096;
 }
 
 void Arena::Free::operator()(std::byte* pointer) const {
@@ -62,6 +63,16 @@ Context::Context(Device device, int threads)
       threads_(threads > 0 ? threads : omp_get_max_threads()),
       stream_(device == Device::cuda ? cuda::create_stream() : nullptr),
       arena_(std::make_unique<Arena>(device)) {}
+
+unsigned* Context::tickets(std::int64_t count) const {
+  if (count > ticket_count_) {
+    ticket_count_ = std::max({count, 2 * ticket_count_, kFirstTickets});
+    const auto bytes = static_cast<std::size_t>(ticket_count_) * sizeof(unsigned);
+    tickets_.emplace_back(static_cast<std::byte*>(cuda::allocate(bytes)), Arena::Free{device_});
+    cuda::fill_bytes(tickets_.back().get(), 0, bytes, stream());
+  }
+  return reinterpret_cast<unsigned*>(tickets_.back().get());
+}
 
 void Context::synchronise() const {
   if (stream_) cuda::synchronise(stream_.get());

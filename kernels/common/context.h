@@ -35,11 +35,13 @@ class Arena {
   void release_to(std::size_t used);
   std::size_t capacity() const;
 
- private:
+  // Gives memory of a device back.
   struct Free {
     Device device;
     void operator()(std::byte* pointer) const;
   };
+
+ private:
   struct Block {
     std::unique_ptr<std::byte, Free> memory;
     std::size_t begin;  // the value of used_ at the block's first byte
@@ -86,6 +88,9 @@ class Context {
   // Waits until everything enqueued is done, and throws Error when some of it failed; on other devices nothing is ever waiting.
   void synchronise() const;
   Scratch scratch() const { return Scratch(*scratch_arena_); }
+  // On the cuda device: `count` counters that are 0, and that kernels leave at 0 (kernels/common/last_block.cuh). NOTE: the same ones for every operation,
+  // since those of a stream come one after the other. They stay where they are as long as the context, for graphs that were recorded with them.
+  unsigned* tickets(std::int64_t count) const;
   const Arena& arena() const { return *arena_; }
 
   // While one lives, temporaries come from another arena: that of a graph, which goes on using what it was recorded with.
@@ -111,6 +116,8 @@ class Context {
   std::unique_ptr<CUstream_st, DestroyStream> stream_;
   std::unique_ptr<Arena> arena_;
   mutable Arena* scratch_arena_ = arena_.get();
+  mutable std::vector<std::unique_ptr<std::byte, Arena::Free>> tickets_;  // the last ones are the most, and in use
+  mutable std::int64_t ticket_count_ = 0;
 };
 
 }  // namespace isda

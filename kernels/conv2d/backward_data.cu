@@ -12,11 +12,11 @@
 //     (1 x 1, 1 x 2, 2 x 1 and      c d c d      b: two (r = 0, 2)                        pixels of dy is ever computed
 //      2 x 2 taps: 9 in all)        a b a b
 //
-// dy' lies along the depth (u,v,k), weight along C. The epilogue adds the residual, applies the mask, stores dx and takes the two sums of what was stored.
+// dy' lies along the depth (u,v,k), weight along C. The epilogue adds the residual, applies the mask, stores dx and takes the two sums of what was stored,
+// which the last block adds up.
 //
 //   tiles 128 x 16, 128 x 32 or 64 x 64, by C;   FLOP  2 pixels of y K R S C, for f32 three times that on the tensor cores
 //   bytes  dx, residual, mask.x and sums.x once; dy (and y) once a tap and 64 channels of dx, of which the caches keep most
-#include "kernels/common/sum_rows.cuh"
 #include "kernels/conv2d/epilogue.cuh"
 
 namespace isda::kernels {
@@ -52,7 +52,8 @@ struct BackwardData {
   T* dx;
   const T *residual, *mask, *centred;  // centred: sums.x
   const float *mask_scale, *mask_shift, *mean;
-  float *sum, *sum_centred;  // [classes][row blocks][C], or null
+  float *sum, *sum_centred;  // (C), or null
+  BlockSums sums;            // of each class and row block
   bool stores_packed;
 };
 
@@ -129,9 +130,22 @@ __device__ __forceinline__ void store_dx(const BackwardData<T>& conv, const Shar
   const std::int64_t row_blocks = (conv.dy.row_count + Tiling::kRows - 1) / Tiling::kRows;
   const std::int64_t at = (blockIdx.z * row_blocks + block.row_block) * conv.C + block.group * columns + block.first_column + mine;
   sum_lines(sum, tile);
-  if (has_column) conv.sum[at] = tile.totals[mine];
+  if (has_column) conv.sums.first[at] = tile.totals[mine];
   sum_lines(sum_centred, tile);
-  if (has_column) conv.sum_centred[at] = tile.totals[mine];
+  if (has_column) conv.sums.second[at] = tile.totals[mine];
+  // Those of all blocks.
+  if (!is_last_of_column(conv.sums, block, static_cast<int>(row_blocks))) return;
+  const auto add_blocks = [&](const float* partials, float* result) {
+    float total[width] = {};
+    if (column < columns) {
+#pragma unroll 4
+      for (std::int64_t i = walk.line; i < row_blocks * gridDim.z; i += walk.kLines) add_packed(total, partials + i * conv.C + channel);
+    }
+    sum_lines(total, tile);
+    if (has_column) result[block.group * columns + block.first_column + mine] = tile.totals[mine];
+  };
+  add_blocks(conv.sums.first, conv.sum);
+  add_blocks(conv.sums.second, conv.sum_centred);
 }
 
 template <class T, Load load>
@@ -211,6 +225,8 @@ BackwardData<T> arguments_of(const Conv2dBackwardData& op) {
           .mask_scale = mask.scale.as<float>(),
           .mask_shift = mask.shift.as<float>(),
           .mean = sums.mean.as<float>(),
+          .sum = sums.sum.as<float>(),
+          .sum_centred = sums.sum_centred.as<float>(),
           .stores_packed = group_C % kPacked<T> == 0 && are_aligned({op.dx, residual, mask.x, mask.scale, mask.shift, sums.x, sums.mean})};
 }
 
@@ -219,7 +235,6 @@ BackwardData<T> arguments_of(const Conv2dBackwardData& op) {
 void run(Cuda, const Context& context, const Conv2dBackwardData& op) {
   const std::int64_t C = op.dx.extent(3), group_C = C / op.groups, group_K = op.dy.extent(3) / op.groups;
   const unsigned classes = static_cast<unsigned>(op.stride) * static_cast<unsigned>(op.stride);
-  const auto& sums = op.epilogue.sums;
   const auto& prologue = op.prologue;
   dispatch_cuda(op.name, op.dx.type(), [&]<class T>() {
     const bool is_aligned =
@@ -227,18 +242,10 @@ void run(Cuda, const Context& context, const Conv2dBackwardData& op) {
     dispatch<Tiling<128, 16, 4>, Tiling<128, 32, 4>, Tiling<64, 64, 2>>(group_C, is_aligned, has_word(prologue), [&]<class Tiling, Load load>() {
       Scratch scratch = context.scratch();
       BackwardData<T> conv = arguments_of<T>(op);
-      const std::int64_t partials = std::int64_t{classes} * blocks_for(conv.dy.row_count, Tiling::kRows);
-      if (sums.x) {
-        conv.sum = scratch.take<float>(2 * partials * C);
-        conv.sum_centred = conv.sum + partials * C;
-      }
-      launch(context,
-             {.name = op.name,
-              .grid = grid_of<Tiling>(conv.dy.row_count, group_C, op.groups, classes),
-              .block = kThreads,
-              .shared_bytes = kSharedBytes<T, Tiling, load>},
-             backward_data_kernel<T, Tiling, load>, conv);
-      if (sums.x) sum_rows(context, "conv2d_backward_sums", conv.sum, partials, C, sums.sum.as<float>(), sums.sum_centred.as<float>());
+      const dim3 grid = grid_of<Tiling>(conv.dy.row_count, group_C, op.groups, classes);
+      if (op.epilogue.sums.x) conv.sums = take_block_sums(context, scratch, std::int64_t{classes} * blocks_for(conv.dy.row_count, Tiling::kRows), C, grid);
+      launch(context, {.name = op.name, .grid = grid, .block = kThreads, .shared_bytes = kSharedBytes<T, Tiling, load>}, backward_data_kernel<T, Tiling, load>,
+             conv);
     });
   });
 }

@@ -6,8 +6,10 @@
 //
 //   64 columns, packets of 8: 8 threads a row, 16 lines; thread 0..7 row 0, 8..15 row 1, ... 120..127 row 15; then row 16, ...
 //
-// Sums over the rows of a tile are taken line by line, in a fixed order; a second launch adds those of all blocks, or merges their moments.
+// Sums over the rows of a tile are taken line by line, in a fixed order; the last block of a column of tiles (kernels/common/last_block.cuh) takes those over
+// the blocks in the same way: a line has every so many of them.
 #pragma once
+#include "kernels/common/last_block.cuh"
 #include "kernels/conv2d/implicit_gemm.cuh"
 
 namespace isda::kernels::implicit_gemm {
@@ -79,6 +81,23 @@ __device__ __forceinline__ void sum_lines(const float (&mine)[width], const Shar
     tile.totals[column] = sum;
   }
   __syncthreads();
+}
+
+// Two numbers of each block for each channel, [blocks][channels], and a ticket for each column of tiles.
+struct BlockSums {
+  float *first = nullptr, *second = nullptr;
+  unsigned* tickets = nullptr;
+};
+
+inline BlockSums take_block_sums(const Context& context, Scratch& scratch, std::int64_t blocks, std::int64_t channels, const dim3& grid) {
+  return {.first = scratch.take<float>(blocks * channels), .second = scratch.take<float>(blocks * channels), .tickets = context.tickets(grid.x * grid.y)};
+}
+
+// Whether this is the last block of its column of tiles, of whose rows `row_blocks` blocks and blockIdx.z take care.
+template <class Tiling>
+__device__ __forceinline__ bool is_last_of_column(const BlockSums& sums, const BlockPlace<Tiling>& block, int row_blocks) {
+  const unsigned columns = gridDim.x / static_cast<unsigned>(row_blocks);
+  return is_last_block(sums.tickets + block.group * columns + blockIdx.x % columns, static_cast<unsigned>(row_blocks) * gridDim.z);
 }
 
 template <int width, class T>

@@ -5,7 +5,9 @@
 //
 // Both operands lie along the depth: a patch has its channels side by side, and so has a row of the weights.
 // The epilogue adds the residual, stores y, and, where statistics are asked for, takes mean and centred squares of the block's rows of y as stored, in two
-// passes over the tile in shared memory; a second launch merges them from the first block to the last, as kernels/common/moments.h does.
+// passes over the tile in shared memory. The last block merges those of all blocks, n_i rows with mean_i and squares_i each (Chan, Golub, LeVeque 1983):
+//
+//   mean = sum n_i mean_i / n        squares = sum (squares_i + n_i (mean_i - mean)^2)
 //
 //   tiles 128 x 16, 128 x 32 or 64 x 64, by K;   FLOP  2 pixels K R S C, for f32 three times that on the tensor cores
 //   bytes  y once, the residual once; x once a tap and 64 channels of y, of which the caches keep most; the weights once a tile of rows, from the L2 cache
@@ -22,8 +24,9 @@ struct Forward {
   Patches<Source<T>> x;
   Pixels<Source<T>> weight;
   T* y;
-  const T* residual;      // may be y
-  float *mean, *squares;  // [row blocks][K], or null
+  const T* residual;       // may be y
+  float *mean, *variance;  // (K), or null
+  BlockSums moments;       // mean and centred squares of each row block
   int K;
   bool stores_packed;
 };
@@ -47,9 +50,53 @@ __device__ __forceinline__ void take_moments(const Forward<T>& conv, const Share
   const int column = static_cast<int>(threadIdx.x);
   const bool has_column = column < Tiling::kColumns && block.first_column + column < conv.weight.row_count;
   const std::int64_t at = std::int64_t{block.row_block} * conv.K + block.group * conv.weight.row_count + block.first_column + column;
-  if (has_column) conv.mean[at] = tile.totals[column] / static_cast<float>(rows);
+  if (has_column) conv.moments.first[at] = tile.totals[column] / static_cast<float>(rows);
   sum_lines(squares, tile);
-  if (has_column) conv.squares[at] = tile.totals[column];
+  if (has_column) conv.moments.second[at] = tile.totals[column];
+}
+
+// The moments of all blocks as one.
+template <int width, class T, class Tiling>
+__device__ __forceinline__ void merge_moments(const Forward<T>& conv, const SharedTile<Tiling>& tile, const BlockPlace<Tiling>& block) {
+  const int all_rows = conv.x.row_count, row_blocks = (all_rows + Tiling::kRows - 1) / Tiling::kRows;
+  if (!is_last_of_column(conv.moments, block, row_blocks)) return;
+  const Walk<Tiling, width> walk;
+  const int first_channel = block.group * conv.weight.row_count + block.first_column;
+  const bool is_used = block.first_column + walk.column < conv.weight.row_count;
+  // body(n_i, mean_i, at) for the blocks of this line.
+  const auto for_blocks = [&](auto&& body) {
+    if (!is_used) return;
+#pragma unroll 4
+    for (int i = walk.line; i < row_blocks; i += walk.kLines) {
+      const int left = all_rows - i * Tiling::kRows;
+      const std::int64_t at = std::int64_t{i} * conv.K + first_channel + walk.column;
+      float means[width];
+      load_channels(conv.moments.first + at, means);
+      body(static_cast<float>(left < Tiling::kRows ? left : Tiling::kRows), means, at);
+    }
+  };
+  // The mean.
+  float sum[width] = {}, mean[width], squares[width] = {};
+  for_blocks([&](float rows, const float(&means)[width], std::int64_t) {
+#pragma unroll
+    for (int c = 0; c < width; ++c) sum[c] += rows * means[c];
+  });
+  sum_lines(sum, tile);
+  load_channels(tile.totals + walk.column, mean);
+#pragma unroll
+  for (int c = 0; c < width; ++c) mean[c] /= static_cast<float>(all_rows);
+  const int column = static_cast<int>(threadIdx.x);
+  const bool has_column = column < Tiling::kColumns && block.first_column + column < conv.weight.row_count;
+  if (has_column) conv.mean[first_channel + column] = tile.totals[column] / static_cast<float>(all_rows);
+  // The squares.
+  for_blocks([&](float rows, const float(&means)[width], std::int64_t at) {
+    float of_block[width];
+    load_channels(conv.moments.second + at, of_block);
+#pragma unroll
+    for (int c = 0; c < width; ++c) squares[c] += of_block[c] + rows * (means[c] - mean[c]) * (means[c] - mean[c]);
+  });
+  sum_lines(squares, tile);
+  if (has_column) conv.variance[first_channel + column] = tile.totals[column] / static_cast<float>(all_rows);
 }
 
 template <int width, class T, class Tiling>
@@ -71,7 +118,9 @@ __device__ __forceinline__ void store_y(const Forward<T>& conv, const SharedTile
       for (int i = 0; i < width; ++i) sum[i] += values[i];
     }
   }
-  if (conv.mean) take_moments(conv, tile, block, rows, sum);
+  if (!conv.mean) return;
+  take_moments(conv, tile, block, rows, sum);
+  merge_moments<width>(conv, tile, block);
 }
 
 template <class T, Load load>
@@ -104,33 +153,6 @@ __global__ void __launch_bounds__(kThreads, 3) forward_kernel(const __grid_const
     store_y<1>(conv, tile, block);
 }
 
-// ---- statistics ----
-
-constexpr int kChannels = 32, kLines = 32;
-
-// A block takes 32 channels: lanes walk along a row of moments, 32 warps merge every 32nd; then the warps' are merged from the first to the last.
-__global__ void __launch_bounds__(kChannels* kLines)
-    merge_kernel(const float* __restrict__ means, const float* __restrict__ squares, int blocks, int rows_of_block, std::int64_t rows, int channels,
-                 float* __restrict__ mean, float* __restrict__ variance) {
-  SIMT_SHARED(shared, Moments<float>[kLines][kChannels]);
-  const int lane = static_cast<int>(threadIdx.x) % kChannels, line = static_cast<int>(threadIdx.x) / kChannels;
-  const int channel = static_cast<int>(blockIdx.x) * kChannels + lane;
-  Moments<float> found;
-  if (channel < channels) {
-#pragma unroll 4
-    for (int block = line; block < blocks; block += kLines) {
-      const std::int64_t left = rows - std::int64_t{block} * rows_of_block, at = std::int64_t{block} * channels + channel;
-      found = merged(found, {static_cast<float>(left < rows_of_block ? left : rows_of_block), means[at], squares[at]});
-    }
-  }
-  shared[line][lane] = found;
-  __syncthreads();
-  if (line != 0 || channel >= channels) return;
-  for (int other = 1; other < kLines; ++other) found = merged(found, shared[other][lane]);
-  mean[channel] = found.mean;
-  variance[channel] = found.m2 / found.count;
-}
-
 }  // namespace
 
 void run(Cuda, const Context& context, const Conv2d& op) {
@@ -147,20 +169,14 @@ void run(Cuda, const Context& context, const Conv2d& op) {
                                  .channels = static_cast<int>(depth)},
                       .y = elements<T>(op.y),
                       .residual = elements<T>(op.epilogue.residual),
-                      .mean = nullptr,
-                      .squares = nullptr,
+                      .mean = statistics.mean.as<float>(),
+                      .variance = statistics.variance.as<float>(),
+                      .moments = {},
                       .K = static_cast<int>(K),
                       .stores_packed = group_K % kPacked<T> == 0 && are_aligned({op.y, op.epilogue.residual})};
-      const unsigned blocks = blocks_for(rows, Tiling::kRows);
-      if (statistics.mean) {
-        conv.mean = scratch.take<float>(blocks * K);
-        conv.squares = scratch.take<float>(blocks * K);
-      }
-      launch(context, {.name = op.name, .grid = grid_of<Tiling>(rows, group_K, op.groups), .block = kThreads, .shared_bytes = kSharedBytes<T, Tiling, load>},
-             forward_kernel<T, Tiling, load>, conv);
-      if (!statistics.mean) return;
-      launch(context, {.name = "conv2d_statistics", .grid = blocks_for(K, kChannels), .block = kChannels * kLines}, merge_kernel, conv.mean, conv.squares,
-             static_cast<int>(blocks), Tiling::kRows, rows, static_cast<int>(K), statistics.mean.as<float>(), statistics.variance.as<float>());
+      const dim3 grid = grid_of<Tiling>(rows, group_K, op.groups);
+      if (statistics.mean) conv.moments = take_block_sums(context, scratch, blocks_for(rows, Tiling::kRows), K, grid);
+      launch(context, {.name = op.name, .grid = grid, .block = kThreads, .shared_bytes = kSharedBytes<T, Tiling, load>}, forward_kernel<T, Tiling, load>, conv);
     });
   });
 }

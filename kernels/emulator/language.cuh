@@ -230,6 +230,14 @@ T atomicCAS(T* address, std::type_identity_t<T> expected, std::type_identity_t<T
   std::atomic_ref<T>(*address).compare_exchange_strong(expected, value, std::memory_order_relaxed);
   return expected;
 }
+inline unsigned atomicInc(unsigned* address, unsigned last) {
+  isda::emulator::yield();
+  std::atomic_ref<unsigned> cell(*address);
+  unsigned old = cell.load(std::memory_order_relaxed);
+  while (!cell.compare_exchange_weak(old, old >= last ? 0 : old + 1, std::memory_order_relaxed)) {
+  }
+  return old;
+}
 template <class T>
 T atomicMax(T* address, std::type_identity_t<T> value) {
   isda::emulator::yield();

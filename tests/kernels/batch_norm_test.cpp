@@ -41,24 +41,35 @@ TEST_P(BatchNormOn, NumbersByHand) {
   EXPECT_EQ(mean.values, (std::vector<float>{3, 10}));
   EXPECT_EQ(variance.values, (std::vector<float>{3.5f, 0}));
 
+  const Array<float> weight({2}, {2, 3}), bias({2}, {-1, 5});
+  run(context, BatchNorm{.x = x,
+                         .mean = mean,
+                         .variance = variance,
+                         .weight = weight,
+                         .bias = bias,
+                         .relu = true,
+                         .epsilon = 0.5,
+                         .y = y,
+                         .running = {.mean = running_mean, .variance = running_variance, .momentum = 0.25}});
+  EXPECT_EQ(y.values, (std::vector<float>{0, 5, 0, 5, 0, 5, 2, 5}));  // 2 (x - 3) / 2 - 1, below 0 made 0
   // 0.75 * 1 + 0.25 * 3 and 0.75 * 2 + 0.25 * 3.5 * 4/3
-  run(context,
-      BatchNormRunning{.mean = mean, .variance = variance, .count = 4, .momentum = 0.25, .running_mean = running_mean, .running_variance = running_variance});
   EXPECT_FLOAT_EQ(running_mean.values[0], 1.5f);
   EXPECT_FLOAT_EQ(running_mean.values[1], 3.25f);
   EXPECT_FLOAT_EQ(running_variance.values[0], 1.5f + 3.5f / 3);
   EXPECT_FLOAT_EQ(running_variance.values[1], 1.5f);
-
-  const Array<float> weight({2}, {2, 3}), bias({2}, {-1, 5});
-  run(context, BatchNorm{.x = x, .mean = mean, .variance = variance, .weight = weight, .bias = bias, .relu = true, .epsilon = 0.5, .y = y});
-  EXPECT_EQ(y.values, (std::vector<float>{0, 5, 0, 5, 0, 5, 2, 5}));  // 2 (x - 3) / 2 - 1, below 0 made 0
 }
 
 TEST_P(BatchNormOn, OneValueKeepsTheRunningVariance) {
-  const Array<float> mean({1}, {3}), variance({1}, {0});
-  Array<float> running_mean({1}, {1}), running_variance({1}, {0.7f});
-  run(context,
-      BatchNormRunning{.mean = mean, .variance = variance, .count = 1, .momentum = 0.5, .running_mean = running_mean, .running_variance = running_variance});
+  const Array<float> mean({1}, {3}), variance({1}, {0}), weight({1}, {1}), bias({1}, {0});
+  Array<float> running_mean({1}, {1}), running_variance({1}, {0.7f}), scale({1}), shift({1});
+  run(context, BatchNormAffine{.mean = mean,
+                               .variance = variance,
+                               .weight = weight,
+                               .bias = bias,
+                               .scale = scale,
+                               .shift = shift,
+                               .running = {.mean = running_mean, .variance = running_variance, .momentum = 0.5},
+                               .count = 1});
   EXPECT_EQ(running_mean.values[0], 2);
   EXPECT_EQ(running_variance.values[0], 0.7f);
 }
@@ -238,10 +249,24 @@ TEST(BatchNormChecks, SayWhatWasGotAndExpected) {
   EXPECT_EQ(message(with(good, [&](auto& op) { op.epsilon = 0; })), "[batch_norm] epsilon is 0, expected more than 0");
   EXPECT_EQ(message(with(good, [&](auto& op) { op.weight = {}; })), "[batch_norm] weight was not given, expected (2): the channels of x (4,2)");
 
-  const BatchNormRunning running{.mean = two, .variance = two, .count = 4, .running_mean = two, .running_variance = two};
-  EXPECT_EQ(message(with(running, [&](auto& op) { op.count = 0; })), "[batch_norm_running] count is 0, expected the number of values of a channel, 1 or more");
-  EXPECT_EQ(message(with(running, [&](auto& op) { op.momentum = 1.5; })), "[batch_norm_running] momentum is 1.5, expected 0 to 1");
-  EXPECT_EQ(message(with(running, [&](auto& op) { op.running_mean = three; })), "[batch_norm_running] running_mean is (3), expected (2): the shape of mean");
+  Array<float> another({2});
+  const BatchNormAffine affine{.mean = two,
+                               .variance = two,
+                               .weight = two,
+                               .bias = two,
+                               .scale = two,
+                               .shift = two,
+                               .running = {.mean = another, .variance = another},
+                               .count = 4};
+  EXPECT_EQ(message(with(affine, [&](auto& op) { op.count = 0; })), "[batch_norm_affine] count is 0, expected the number of values of a channel, 1 or more");
+  EXPECT_EQ(message(with(affine, [&](auto& op) { op.running.momentum = 1.5; })), "[batch_norm_affine] running.momentum is 1.5, expected 0 to 1");
+  EXPECT_EQ(message(with(affine, [&](auto& op) { op.running.mean = three; })), "[batch_norm_affine] running.mean is (3), expected (2): the shape of mean");
+  EXPECT_EQ(message(with(affine, [&](auto& op) { op.running.mean = {}; })),
+            "[batch_norm_affine] running.mean and .variance come together or not at all, got one");
+  EXPECT_EQ(message(with(affine, [&](auto& op) { op.running.variance = two; })),
+            "[batch_norm_affine] running.variance is also what it is to follow: the batch's mean or variance");
+  EXPECT_EQ(message(with(good, [&](auto& op) { op.running = {.mean = three, .variance = two}; })),
+            "[batch_norm] running.mean is (3), expected (2): the shape of mean");
 
   const BatchNormBackwardReduce reduce{.dy = y, .x = x, .mean = two, .sum_dz = two, .sum_dz_x = two};
   EXPECT_EQ(message(with(reduce, [&](auto& op) { op.dy = other; })), "[batch_norm_backward_reduce] dy is (2,4), expected (4,2): the shape of x");
