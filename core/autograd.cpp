@@ -51,6 +51,7 @@ void run_backward(const std::shared_ptr<History>& output) {
   require(gradients.size() == node.inputs.size(), "[autograd] a backward closure returned {} gradients for {} inputs", gradients.size(), node.inputs.size());
   for (std::size_t i = 0; i < node.inputs.size(); ++i) {
     if (!node.inputs[i]) continue;
+    node.inputs[i]->uses -= 1;
     require(static_cast<bool>(gradients[i]), "[autograd] a backward closure returned no gradient for input {}, which needs one", i);
     accumulate(node.inputs[i]->gradient, gradients[i]);
   }
@@ -85,6 +86,11 @@ Tensor Pending::take(std::size_t input) {
   return std::exchange(history->gradient, {});
 }
 
+GradientSums* Pending::asked(std::size_t input) const {
+  const auto& history = inputs_.at(input);
+  return history && history->uses == 1 ? history->asked.get() : nullptr;
+}
+
 Tensor parameter(Tensor tensor) {
   tensor.set_history(std::make_shared<History>());
   return tensor;
@@ -104,9 +110,12 @@ Tensor record(Tensor y, std::initializer_list<Tensor> inputs, Backward backward)
     is_needed = is_needed || node->inputs.back();
   }
   if (!is_needed) return y;
+  for (const auto& input : node->inputs) {
+    if (input) input->uses += 1;
+  }
   node->sequence = ++next_sequence;
   node->backward = std::move(backward);
-  y.set_history(std::make_shared<History>(History{std::move(node), {}, {}, {}}));
+  y.set_history(std::make_shared<History>(History{.maker = std::move(node)}));
   return y;
 }
 

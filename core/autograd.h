@@ -23,6 +23,14 @@ namespace isda {
 
 using Gradients = std::vector<Tensor>;
 
+// What a normalisation's backward pass needs to know of the gradient of its output y, dz = the gradient where mask > 0: the sums over all rows of dz and
+// dz * (x - mean). The last step that adds to that gradient may hand on dz in place of it, and take the sums on the way.
+struct GradientSums {
+  Tensor x, mean;
+  Tensor mask;              // undefined: dz is the gradient
+  Tensor sum, sum_centred;  // undefined: nobody took them, and the gradient is as it is
+};
+
 // The gradients that a step's inputs have received so far from other steps. A closure that takes one must include it in the gradient it
 // returns: the sum then costs no pass of its own.
 class Pending {
@@ -30,6 +38,9 @@ class Pending {
   explicit Pending(const std::vector<std::shared_ptr<History>>& inputs) : inputs_(inputs) {}
   // Undefined when nothing is pending, or when the input is a leaf.
   Tensor take(std::size_t input);
+  // What the maker of the input asks for, where this step is the last to add to the input's gradient; otherwise null. A closure that fills it must have
+  // taken what was pending.
+  GradientSums* asked(std::size_t input) const;
 
  private:
   const std::vector<std::shared_ptr<History>>& inputs_;
@@ -58,10 +69,12 @@ struct BatchStatistics {
 
 // A tensor's place in the computation: who made it, and its gradient so far. Leaves have no maker.
 struct History {
-  std::shared_ptr<Node> maker;
-  Tensor gradient;
-  BatchStatistics statistics;  // what a convolution leaves for the batch normalisation behind it
-  Tensor bf16_copy;            // of a parameter, what a network computes with in bf16 (core/mixed_precision.h)
+  std::shared_ptr<Node> maker = nullptr;
+  Tensor gradient = {};
+  BatchStatistics statistics = {};                // what a convolution leaves for the batch normalisation behind it
+  std::shared_ptr<GradientSums> asked = nullptr;  // what a batch normalisation asks of the convolution behind it
+  int uses = 0;                                   // recorded steps that take the tensor and have not gone back yet
+  Tensor bf16_copy = {};                          // of a parameter, what a network computes with in bf16 (core/mixed_precision.h)
 };
 
 // While one of these lives, the calling thread records nothing: evaluation, statistics, optimizers.

@@ -84,31 +84,41 @@ Tensor BatchNorm::operator()(const Tensor& x, const BatchNormOptions& options) c
                                       .running = followers()});
 
   // NOTE: y is saved for the ReLU's mask only; its sign survives in it.
-  const Tensor mask = options.relu ? y : Tensor();
+  const auto sums = std::make_shared<GradientSums>(GradientSums{.x = x.detached(), .mean = mean, .mask = options.relu ? y : Tensor()});
   const bool has_residual = needs_gradient(residual), training = is_training();
-  const auto backward = [x, weight = weight, mean, variance, mask, has_residual, training, epsilon = epsilon_](const Tensor& dy) {
-    const Tensor sum_dz = Tensor::like(mean), sum_dz_x = Tensor::like(mean);
-    run(dy.context(), kernels::BatchNormBackwardReduce{.dy = dy, .x = x, .y = mask, .mean = mean, .sum_dz = sum_dz, .sum_dz_x = sum_dz_x});
-    const Tensor dx = Tensor::like(x), dweight = Tensor::like(mean), dbias = Tensor::like(mean);
-    const Tensor dresidual = has_residual ? Tensor::like(x) : Tensor();
+  const auto backward = [sums, variance, weight = weight, has_residual, training, epsilon = epsilon_](const Tensor& dy) {
+    const bool are_taken = static_cast<bool>(sums->sum);
+    // Unless somebody has masked the gradient and taken the sums already, do so.
+    const Tensor mask = are_taken ? Tensor() : sums->mask;
+    if (!are_taken) {
+      sums->sum = Tensor::like(sums->mean);
+      sums->sum_centred = Tensor::like(sums->mean);
+      run(dy.context(), kernels::BatchNormBackwardReduce{
+                            .dy = dy, .x = sums->x, .y = mask, .mean = sums->mean, .sum_dz = sums->sum, .sum_dz_x = sums->sum_centred});
+    }
+    // A gradient that is masked is the residual's as it is.
+    const Tensor dresidual = !has_residual ? Tensor() : mask ? Tensor::like(dy) : dy;
+    const Tensor dx = Tensor::like(dy), dweight = Tensor::like(sums->mean), dbias = Tensor::like(sums->mean);
     run_backward(dy.context(),
                  kernels::BatchNormBackward{.dy = dy,
-                                            .x = x,
+                                            .x = sums->x,
                                             .y = mask,
-                                            .mean = mean,
+                                            .mean = sums->mean,
                                             .variance = variance,
                                             .weight = weight,
-                                            .sum_dz = sum_dz,
-                                            .sum_dz_x = sum_dz_x,
+                                            .sum_dz = sums->sum,
+                                            .sum_dz_x = sums->sum_centred,
                                             .epsilon = epsilon,
                                             .dx = dx,
-                                            .dresidual = dresidual,
+                                            .dresidual = mask ? dresidual : Tensor(),
                                             .dweight = dweight,
                                             .dbias = dbias},
                  training);
     return Gradients{dx, dweight, dbias, dresidual};
   };
-  return differentiable(y, {x, weight, bias, residual}, backward);
+  const Tensor result = differentiable(y, {x, weight, bias, residual}, backward);
+  if (result.history()) result.history()->asked = sums;
+  return result;
 }
 
 }  // namespace isda

@@ -74,7 +74,17 @@ Tensor conv2d(const Tensor& x, const Tensor& weight, const Conv2dOptions& option
   const Tensor result = differentiable(y, {x, weight}, [x, weight, options, x_needs_gradient = needs_gradient(x)](const Tensor& dy, Pending& pending) {
     const Tensor dweight = weight_gradient(x, {}, dy, weight, options);
     if (!x_needs_gradient) return Gradients{Tensor(), dweight};
-    return Gradients{data_gradient(dy, weight, x, options, {.residual = pending.take(0)}), dweight};
+    // What a normalisation before asks for is taken on the way.
+    kernels::Conv2dBackwardDataEpilogue epilogue;
+    if (GradientSums* asked = pending.asked(0)) {
+      asked->sum = Tensor::like(asked->mean);
+      asked->sum_centred = Tensor::like(asked->mean);
+      epilogue.mask.x = asked->mask;
+      epilogue.sums = {.x = asked->x, .mean = asked->mean, .sum = asked->sum, .sum_centred = asked->sum_centred};
+    }
+    const Tensor shortcut = pending.take(0);
+    epilogue.residual = shortcut;
+    return Gradients{data_gradient(dy, weight, x, options, epilogue), dweight};
   });
   return with_statistics(result, statistics);
 }

@@ -5,11 +5,14 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
+
 #include "core/random.h"
 #include "kernels/common/trace.h"
 #include "layers/add.h"
 #include "layers/batch_norm.h"
 #include "layers/relu.h"
+#include "layers/sigmoid.h"
 #include "tests/core/expect_error.h"
 #include "tests/layers/numeric_gradient.h"
 
@@ -194,6 +197,78 @@ TEST(Conv2dStatistics, AreNotComputedWhereNothingIsRecorded) {
   const Tensor x = random_tensor({3, 5, 4, 2}, 62), weight = random_parameter({4, 3, 3, 2}, 63);
   const NoGradient no_gradient;
   EXPECT_EQ(conv2d(x, weight, {.padding = 1}).history(), nullptr);
+}
+
+// ---- the sums that a normalisation before needs of its gradient ----
+
+// conv2(bn(conv1(x)) + what else uses it); which of the operations were run to go back.
+struct Asked {
+  bool relu, has_residual, is_shortcut_used, is_shortcut_last;
+  int reductions;
+};
+
+class AskedSums : public testing::TestWithParam<Asked> {
+ protected:
+  static std::map<std::string, int> count_backward(const Tensor& scalar) {
+    const OperationLog log;
+    backward(scalar);
+    std::map<std::string, int> counts;
+    for (const auto& [name, cost] : log.entries()) counts[name] += 1;
+    return counts;
+  }
+};
+
+TEST_P(AskedSums, AreTakenByTheLastStepThatCan) {
+  const auto& [with_relu, has_residual, is_shortcut_used, is_shortcut_last, reductions] = GetParam();
+  const PlacementScope scope(kExact);
+  BatchNorm bn(4);
+  randomise(bn, 70);
+  const Tensor x = random_parameter({2, 5, 4, 3}, 71), first = random_parameter({4, 3, 3, 3}, 72), second = random_parameter({4, 3, 3, 4}, 73);
+  const Tensor residual = has_residual ? random_parameter({2, 5, 4, 4}, 74) : Tensor();
+  const auto network = [&] {
+    const Tensor h = bn(conv2d(x, first, {.padding = 1}), {.residual = residual, .relu = with_relu});
+    // NOTE: what is computed first goes back last.
+    const Tensor early = is_shortcut_used && is_shortcut_last ? sigmoid(h) : Tensor();
+    const Tensor y = conv2d(h, second, {.padding = 1});
+    const Tensor late = is_shortcut_used && !is_shortcut_last ? sigmoid(h) : Tensor();
+    return is_shortcut_used ? add(y, early ? early : late) : y;
+  };
+  std::vector<NamedTensor> inputs{{"x", x}, {"first", first}, {"second", second}, {"weight", bn.weight}, {"bias", bn.bias}};
+  if (has_residual) inputs.push_back({"residual", residual});
+  expect_gradients(inputs, network);
+  EXPECT_EQ(count_backward(weighted_sum(network()))["batch_norm_backward_reduce"], reductions);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, AskedSums,
+                         testing::Values(Asked{false, false, false, false, 0}, Asked{true, false, false, false, 0}, Asked{true, true, false, false, 0},
+                                         Asked{false, true, false, false, 0}, Asked{true, true, true, false, 0}, Asked{true, true, true, true, 1},
+                                         Asked{false, true, true, true, 1}));
+
+TEST(SumsOfTheGradient, AreTakenByTheLastOfTwoConvolutions) {
+  const PlacementScope scope(kExact);
+  BatchNorm bn(4);
+  randomise(bn, 75);
+  const Tensor x = random_parameter({2, 5, 4, 4}, 76), one = random_parameter({4, 3, 3, 4}, 77), other = random_parameter({4, 1, 1, 4}, 78);
+  const auto network = [&] {
+    const Tensor h = bn(x, {.relu = true});
+    return add(conv2d(h, other, {}), conv2d(h, one, {.padding = 1}));
+  };
+  expect_gradients({{"x", x}, {"one", one}, {"other", other}, {"weight", bn.weight}, {"bias", bn.bias}}, network);
+}
+
+// A use of the normalisation's output that no gradient comes from leaves the sums to the normalisation.
+TEST(SumsOfTheGradient, AreNotTakenBesideAUseThatIsNotPartOfTheLoss) {
+  const PlacementScope scope(kExact);
+  BatchNorm bn(4);
+  randomise(bn, 79);
+  const Tensor x = random_parameter({2, 5, 4, 4}, 80), weight = random_parameter({4, 3, 3, 4}, 81);
+  Tensor unused;
+  const auto network = [&] {
+    const Tensor h = bn(x, {.relu = true});
+    unused = sigmoid(h);
+    return conv2d(h, weight, {.padding = 1});
+  };
+  expect_gradients({{"x", x}, {"weight", weight}, {"scale", bn.weight}, {"bias", bn.bias}}, network);
 }
 
 // ---- the module, and what is refused ----
