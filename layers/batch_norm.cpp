@@ -93,8 +93,8 @@ Tensor BatchNorm::operator()(const Tensor& x, const BatchNormOptions& options) c
     if (!are_taken) {
       sums->sum = Tensor::like(sums->mean);
       sums->sum_centred = Tensor::like(sums->mean);
-      run(dy.context(), kernels::BatchNormBackwardReduce{
-                            .dy = dy, .x = sums->x, .y = mask, .mean = sums->mean, .sum_dz = sums->sum, .sum_dz_x = sums->sum_centred});
+      run(dy.context(),
+          kernels::BatchNormBackwardReduce{.dy = dy, .x = sums->x, .y = mask, .mean = sums->mean, .sum_dz = sums->sum, .sum_dz_x = sums->sum_centred});
     }
     // A gradient that is masked is the residual's as it is.
     const Tensor dresidual = !has_residual ? Tensor() : mask ? Tensor::like(dy) : dy;

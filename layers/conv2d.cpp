@@ -48,9 +48,13 @@ Tensor weight_gradient(const Tensor& x, const kernels::Conv2dPrologue& prologue,
 Tensor data_gradient(const Tensor& dy, const Tensor& weight, const Tensor& x, const Conv2dOptions& options,
                      const kernels::Conv2dBackwardDataEpilogue& epilogue) {
   const Tensor dx = Tensor::like(x);
-  run(dy.context(),
-      kernels::Conv2dBackwardData{
-          .dy = dy, .weight = operand_of(weight), .dx = dx, .stride = options.stride, .padding = options.padding, .groups = options.groups, .epilogue = epilogue});
+  run(dy.context(), kernels::Conv2dBackwardData{.dy = dy,
+                                                .weight = operand_of(weight),
+                                                .dx = dx,
+                                                .stride = options.stride,
+                                                .padding = options.padding,
+                                                .groups = options.groups,
+                                                .epilogue = epilogue});
   return dx;
 }
 
@@ -121,8 +125,8 @@ Tensor conv2d(const Normalized& x, const Tensor& weight, const Conv2dOptions& op
 }
 
 Conv2d::Conv2d(std::int64_t in, std::int64_t out, const Conv2dOptions& options)
-    : weight(add_weight("weight", weight_shape(in, out, options),
-                           Initial::normal(std::sqrt(2.0 / static_cast<double>(options.kernel * options.kernel * out))))),
+    : weight(
+          add_weight("weight", weight_shape(in, out, options), Initial::normal(std::sqrt(2.0 / static_cast<double>(options.kernel * options.kernel * out))))),
       options_(options) {}
 
 }  // namespace isda

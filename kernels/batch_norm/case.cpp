@@ -147,14 +147,8 @@ const Declare affine{CaseOf<ChannelSizes>{
           const View scale = p.parameter_output("scale", s.x), shift = p.parameter_output("shift", s.x);
           RunningStatistics running;
           if (s.values > 0) running = {.mean = p.parameter_inout("running_mean", s.x), .variance = p.parameter_inout("running_variance", s.x, uniform(0.5, 2))};
-          p.forward(BatchNormAffine{.mean = mean,
-                                    .variance = variance,
-                                    .weight = weight,
-                                    .bias = bias,
-                                    .scale = scale,
-                                    .shift = shift,
-                                    .running = running,
-                                    .count = s.values});
+          p.forward(BatchNormAffine{
+              .mean = mean, .variance = variance, .weight = weight, .bias = bias, .scale = scale, .shift = shift, .running = running, .count = s.values});
         },
     .tolerance = {.f32 = 1e-6},
 }};

@@ -220,8 +220,8 @@ void run(Cuda, const Context& context, const BatchNormBackwardReduce& op) {
       const ChannelGrid grid = channel_grid(1, M, C, width, kRowBatch<T, width> / 2);
       Scratch scratch = context.scratch();
       launch(context, {.name = op.name, .grid = grid.extents(), .block = kThreads}, op.y ? gradient_kernel<true, width, T> : gradient_kernel<false, width, T>,
-             grid, elements<T>(op.dy), elements<T>(op.x), elements<T>(op.y), op.mean.as<float>(), take_partials(context, scratch, grid),
-             op.sum_dz.as<float>(), op.sum_dz_x.as<float>());
+             grid, elements<T>(op.dy), elements<T>(op.x), elements<T>(op.y), op.mean.as<float>(), take_partials(context, scratch, grid), op.sum_dz.as<float>(),
+             op.sum_dz_x.as<float>());
     });
   });
 }

@@ -14,7 +14,7 @@ namespace isda {
 namespace {
 constexpr std::size_t kFirstBlock = std::size_t{1} << 16;
 constexpr std::int64_t kFirstTickets = 4096;
-}
+}  // namespace
 
 void Arena::Free::operator()(std::byte* pointer) const {
   if (device == Device::cuda)

@@ -250,14 +250,8 @@ TEST(BatchNormChecks, SayWhatWasGotAndExpected) {
   EXPECT_EQ(message(with(good, [&](auto& op) { op.weight = {}; })), "[batch_norm] weight was not given, expected (2): the channels of x (4,2)");
 
   Array<float> another({2});
-  const BatchNormAffine affine{.mean = two,
-                               .variance = two,
-                               .weight = two,
-                               .bias = two,
-                               .scale = two,
-                               .shift = two,
-                               .running = {.mean = another, .variance = another},
-                               .count = 4};
+  const BatchNormAffine affine{
+      .mean = two, .variance = two, .weight = two, .bias = two, .scale = two, .shift = two, .running = {.mean = another, .variance = another}, .count = 4};
   EXPECT_EQ(message(with(affine, [&](auto& op) { op.count = 0; })), "[batch_norm_affine] count is 0, expected the number of values of a channel, 1 or more");
   EXPECT_EQ(message(with(affine, [&](auto& op) { op.running.momentum = 1.5; })), "[batch_norm_affine] running.momentum is 1.5, expected 0 to 1");
   EXPECT_EQ(message(with(affine, [&](auto& op) { op.running.mean = three; })), "[batch_norm_affine] running.mean is (3), expected (2): the shape of mean");
