@@ -4,7 +4,8 @@
 //   dweight (K, R*S*C) = dy'' (K, pixels) * patches of f(x) (pixels, R*S*C)        dy'': dy' transposed
 //
 // The result is small and the depth, the pixels, is large: so the pixels are shared out among blocks too ("split K"), each of which writes a partial
-// result; a second launch adds these from the first to the last. How many there are depends on the shape alone.
+// result. Splits come in groups of 16: the last block of a group (kernels/common/last_block.cuh) adds the group's, from the first to the last, and the last
+// of these the groups'. How many there are depends on the shape alone.
 //
 //             pixels                     R*S*C
 //        +---+---+---+---+            +---------+
@@ -16,7 +17,6 @@
 //
 //   tiles 16 x 128, 32 x 128 or 64 x 64, by K;   FLOP  2 pixels K R S C, for f32 three times that on the tensor cores
 //   bytes  dy once a 128 columns; x once a tap, of which the caches keep most; the partial results, at most 4096 tiles, are written and read once
-#include "kernels/common/sum_rows.cuh"
 #include "kernels/conv2d/epilogue.cuh"
 
 namespace isda::kernels {
@@ -29,27 +29,61 @@ using namespace implicit_gemm;
 constexpr std::int64_t kBlocks = 528;
 // A block walks along so many steps of the depth at least.
 constexpr std::int64_t kLeastSteps = 4;
+// A block that adds up reads so many partial results: 16 times 8 to 16 KiB.
+constexpr int kGroup = 16;
 
 template <class T>
 struct BackwardWeights {
   Pixels<Source<T, true>> dy;
   Patches<Source<T>> x;
-  int pixels_of_split;
-  float* dweight;  // [splits][K][R*S*C]
+  int pixels_of_split, splits;
+  float* dweight;         // (K,R,S,C/groups)
+  float* partials;        // [splits][K][R*S*C]; dweight itself where there is one
+  std::int64_t elements;  // of one of them
+  unsigned* tickets;      // for each tile: one of each group of splits, one of the groups
   bool stores_packed;
 };
 
-template <int width, class T, class Tiling>
-__device__ __forceinline__ void store_dweight(const BackwardWeights<T>& conv, const SharedTile<Tiling>& tile, const BlockPlace<Tiling>& block) {
+// Calls body(row, at) for the packets of this thread: `at` is where dweight has them.
+template <int width, class T, class Tiling, class Body>
+__device__ __forceinline__ void for_packets(const BackwardWeights<T>& conv, const BlockPlace<Tiling>& block, Body&& body) {
   const Walk<Tiling, width> walk;
   const int group_K = conv.dy.column_count, rows = block.rows(group_K), column = block.first_column + walk.column;
   if (column >= conv.x.column_count) return;
-  const std::int64_t first_k = std::int64_t{blockIdx.z} * conv.dy.channels + block.group * group_K + block.first_row;
-  for (int row = walk.line; row < rows; row += walk.kLines) {
+  const std::int64_t first_k = std::int64_t{block.group} * group_K + block.first_row;
+  for (int row = walk.line; row < rows; row += walk.kLines) body(row, (first_k + row) * conv.x.column_count + column);
+}
+
+// to = the sum of `count` partial results, `step` splits apart, the first at `from`.
+template <int width, class T, class Tiling>
+__device__ __forceinline__ void add_partials(const BackwardWeights<T>& conv, const BlockPlace<Tiling>& block, const float* from, int count, int step,
+                                             float* to) {
+  for_packets<width>(conv, block, [&](int, std::int64_t at) {
+    float sum[width] = {};
+#pragma unroll 8
+    for (int i = 0; i < count; ++i) add_packed(sum, from + i * step * conv.elements + at);
+    store_packed(to + at, sum);
+  });
+}
+
+template <int width, class T, class Tiling>
+__device__ __forceinline__ void store_dweight(const BackwardWeights<T>& conv, const SharedTile<Tiling>& tile, const BlockPlace<Tiling>& block) {
+  const int split = static_cast<int>(blockIdx.z), group = split / kGroup, groups = (conv.splits + kGroup - 1) / kGroup;
+  for_packets<width>(conv, block, [&](int row, std::int64_t at) {
     float values[width];
-    load_channels(tile.at(row, walk.column), values);
-    store_packed(conv.dweight + (first_k + row) * conv.x.column_count + column, values);
-  }
+    load_channels(tile.at(row, Walk<Tiling, width>().column), values);
+    store_packed(conv.partials + split * conv.elements + at, values);
+  });
+  if (conv.splits == 1) return;
+  unsigned* tickets = conv.tickets + (blockIdx.y * gridDim.x + blockIdx.x) * static_cast<unsigned>(groups + 1);
+  // The group's, in the place of its first.
+  const int left = conv.splits - group * kGroup, members = left < kGroup ? left : kGroup;
+  if (!is_last_block(tickets + group, static_cast<unsigned>(members))) return;
+  float* first = conv.partials + group * kGroup * conv.elements;
+  add_partials<width>(conv, block, first, members, 1, groups > 1 ? first : conv.dweight);
+  // All groups'.
+  if (groups == 1 || !is_last_block(tickets + groups, static_cast<unsigned>(groups))) return;
+  add_partials<width>(conv, block, conv.partials, groups, kGroup, conv.dweight);
 }
 
 template <class T, Load load>
@@ -113,11 +147,14 @@ void run(Cuda, const Context& context, const Conv2dBackwardWeights& op) {
                                            .channels = static_cast<int>(K)},
                                     .x = patches_of(source_of<T>(op.x, prologue), op.x, op.dweight, op.dy, op),
                                     .pixels_of_split = static_cast<int>(steps_of_split * kDepth),
-                                    .dweight = partials,
-                                    .stores_packed = columns % kPacked<float> == 0 && (splits > 1 || are_aligned({op.dweight}))};
+                                    .splits = static_cast<int>(splits),
+                                    .dweight = dweight,
+                                    .partials = partials,
+                                    .elements = op.dweight.size(),
+                                    .tickets = context.tickets(std::int64_t{tiles.x} * tiles.y * (blocks_for(splits, kGroup) + 1)),
+                                    .stores_packed = columns % kPacked<float> == 0 && are_aligned({op.dweight})};
       launch(context, {.name = op.name, .grid = dim3(tiles.x, tiles.y, splits), .block = kThreads, .shared_bytes = kSharedBytes<T, Tiling, load>},
              backward_weights_kernel<T, Tiling, load>, conv);
-      if (splits > 1) sum_rows(context, "conv2d_backward_weights_sum", partials, splits, op.dweight.size(), dweight);
     });
   });
 }
