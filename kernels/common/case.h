@@ -22,6 +22,7 @@
 // `make` is run afresh for each device and type, from the same seed: it must take all its random numbers from the fills.
 // On the cuda device arrays lie on the card; they are filled and read through a copy on the host.
 #pragma once
+#include <any>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -86,6 +87,7 @@ class Problem {
     bool has_cuda;
     Cost cost;
     std::function<void(const Context&)> run;
+    std::any operation;  // the operation's struct: what else can do the same is found by its type
   };
   struct Pair {
     std::string of, by;
@@ -153,7 +155,7 @@ class Problem {
   template <class Operation>
   void add(const Operation& operation, bool is_backward, std::shared_ptr<const void> keep) {
     launches_.push_back({Operation::name, is_backward, has_cuda(operation), cost(operation),
-                         [operation, keep = std::move(keep)](const Context& context) { kernels::run(context, operation); }});
+                         [operation, keep = std::move(keep)](const Context& context) { kernels::run(context, operation); }, operation});
   }
   View add_array(const std::string& name, Role role, DType type, const Shape& shape, const Fill* fill);
 
