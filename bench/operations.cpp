@@ -1,73 +1,45 @@
 // SPDX-License-Identifier: Apache-2.0
-// A bench line for every launch of every declared case (kernels/*/case.cpp): time, GFLOP/s, GB/s.
+// A bench line for every launch of every declared case (kernels/*/case.cpp): time, GFLOP/s, GB/s, of_roofline.
 //
-//   isda_bench --benchmark_filter=conv2d             on the cpu, f32
-//   isda_bench_card --type=bf16 --benchmark_filter=conv2d     on the card, f32 or bf16
-// The shape stands in the name; GFLOP/s and GB/s count what the operation's cost() declares. On the card a time is that of kLaunches in a row between two
-// events, over their number, and of_copy is GB/s over what a copy on the card reaches, read and written bytes both counted.
+//   isda_bench --benchmark_filter=conv2d                      on the cpu, f32
+//   isda_bench_card --type=bf16 --benchmark_filter=conv2d     on the card, f32 or bf16, beside the vendor's libraries (bench/card/line.h)
+// The shape stands in the name; GFLOP/s and GB/s count what the operation's cost() declares, and of_roofline is what a perfect kernel would need for
+// them (bench/roofline.h) over the time.
 #include <benchmark/benchmark.h>
 
-#include <cstring>
+#include <algorithm>
+#include <string_view>
 
+#include "bench/roofline.h"
 #include "kernels/common/case.h"
+#if defined(ISDA_BENCH_ON_CARD)
+#include "bench/card/line.h"
+#endif
 
 namespace isda::kernels {
 namespace {
 
-#if defined(ISDA_BENCH_ON_CARD)
-constexpr Device kDevice = Device::cuda;
-#else
-constexpr Device kDevice = Device::cpu;
-#endif
-constexpr int kLaunches = 20;
 DType type = DType::f32;
 
-// Bytes a second, read and written, of the best of some copies of 256 MiB on the card.
-double copy_rate(const Context& context) {
-  static const double rate = [&] {
-    constexpr std::size_t kBytes = std::size_t{256} << 20;
-    void *from = cuda::allocate(kBytes), *to = cuda::allocate(kBytes);
-    double best = 0;
-    for (int turn = 0; turn < 10; ++turn) {
-      cuda::Event begin, end;
-      begin.record(context.stream());
-      cuda::copy_on_device(to, from, kBytes, context.stream());
-      end.record(context.stream());
-      end.wait();
-      best = std::max(best, 2.0 * static_cast<double>(kBytes) / end.seconds_since(begin));
-    }
-    cuda::release(from);
-    cuda::release(to);
-    return best;
-  }();
-  return rate;
-}
-
-void time_launch(benchmark::State& state, const std::function<void(Problem&)>& make, std::size_t launch) {
+#if defined(ISDA_BENCH_ON_CARD)
+constexpr Device kDevice = Device::cuda;
+constexpr auto time_launch = bench::time_on_card;
+#else
+constexpr Device kDevice = Device::cpu;
+void time_launch(benchmark::State& state, const std::string&, const std::function<void(Problem&)>& make, std::size_t launch, DType) {
   Problem problem(type, 1, kDevice);
   make(problem);
-  if (kDevice == Device::cuda && !problem.runs_on_card()) return state.SkipWithError("no version for the card");
   const Context context(kDevice);
+  static const bench::Roofline roofline = bench::measure_cpu(context);
   problem.run(context);  // fills what later launches read, grows the scratch memory
   const auto& timed = problem.launches()[launch];
-  if (kDevice == Device::cuda) {
-    cuda::Event begin, end;
-    for (auto _ : state) {
-      begin.record(context.stream());
-      for (int i = 0; i < kLaunches; ++i) timed.run(context);
-      end.record(context.stream());
-      end.wait();
-      state.SetIterationTime(end.seconds_since(begin) / kLaunches);
-    }
-  } else {
-    for (auto _ : state) timed.run(context);
-  }
-  const auto rate = [&](double amount) { return benchmark::Counter(amount * 1e-9, benchmark::Counter::kIsIterationInvariantRate); };
-  state.counters["GFLOP/s"] = rate(timed.cost.flop);
-  state.counters["GB/s"] = rate(timed.cost.bytes);
-  if (kDevice == Device::cuda)
-    state.counters["of_copy"] = benchmark::Counter(timed.cost.bytes / copy_rate(context), benchmark::Counter::kIsIterationInvariantRate);
+  for (auto _ : state) timed.run(context);
+  const auto rate = [&](double amount) { return benchmark::Counter(amount, benchmark::Counter::kIsIterationInvariantRate); };
+  state.counters["GFLOP/s"] = rate(timed.cost.flop * 1e-9);
+  state.counters["GB/s"] = rate(timed.cost.bytes * 1e-9);
+  state.counters["of_roofline"] = rate(roofline.perfect_seconds(timed.cost, bench::Unit::f32));
 }
+#endif
 
 void register_all() {
   for (const Case& declared : all_cases()) {
@@ -76,7 +48,7 @@ void register_all() {
       make(problem);
       for (std::size_t launch = 0; launch < problem.launches().size(); ++launch) {
         const std::string name = fmt::format("{}/{}", problem.launches()[launch].name, problem.label());
-        benchmark::RegisterBenchmark(name.c_str(), [make, launch](benchmark::State& state) { time_launch(state, make, launch); })
+        benchmark::RegisterBenchmark(name.c_str(), [name, &make, launch](benchmark::State& state) { time_launch(state, name, make, launch, type); })
             ->Unit(kDevice == Device::cuda ? benchmark::kMicrosecond : benchmark::kMillisecond)
             ->Apply([](benchmark::internal::Benchmark* bench) { kDevice == Device::cuda ? bench->UseManualTime() : bench->UseRealTime(); });
       }
@@ -87,18 +59,48 @@ void register_all() {
 }  // namespace
 }  // namespace isda::kernels
 
+#if !defined(ISDA_BENCH_ON_CARD)
 int main(int argc, char** argv) {
   benchmark::Initialize(&argc, argv);
-  if (argc > 1 && std::strcmp(argv[argc - 1], "--type=bf16") == 0 && isda::kernels::kDevice == isda::Device::cuda) {
-    isda::kernels::type = isda::DType::bf16;
-    --argc;
-  }
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
-  if (isda::kernels::kDevice == isda::Device::cuda && !isda::cuda::card().is_usable) {
-    fmt::print(stderr, "isda_bench_card: no card can be used: {}\n", isda::cuda::card().description);
-    return 1;
-  }
   isda::kernels::register_all();
   benchmark::RunSpecifiedBenchmarks();
   benchmark::Shutdown();
 }
+#else
+namespace {
+
+// Whether the argument is there; it is taken out.
+bool takes(int& argc, char** argv, std::string_view argument) {
+  char** const place = std::find(argv + 1, argv + argc, argument);
+  if (place == argv + argc) return false;
+  std::move(place + 1, argv + argc, place);
+  --argc;
+  return true;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  using namespace isda;
+  benchmark::Initialize(&argc, argv);
+  takes(argc, argv, "--type=f32");
+  if (takes(argc, argv, "--type=bf16")) kernels::type = DType::bf16;
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
+  if (!cuda::card().is_usable) {
+    fmt::print(stderr, "isda_bench_card: no card can be used: {}\n", cuda::card().description);
+    return 1;
+  }
+  try {
+    bench::add_card_context(kernels::type);
+  } catch (const Error& error) {
+    fmt::print(stderr, "isda_bench_card: {}\n", error.what());
+    return 1;
+  }
+  kernels::register_all();
+  benchmark::RunSpecifiedBenchmarks();
+  benchmark::Shutdown();
+  for (const std::string& story : bench::mismatches()) fmt::print(stderr, "isda_bench_card: MISMATCH {}\n", story);
+  return bench::mismatches().empty() ? 0 : 1;
+}
+#endif
