@@ -44,22 +44,36 @@ def tests_of(work):
     return tests
 
 
+# What a line of the bench says beside its time (bench/card/line.h), and the rates that its shares are of.
+COUNTERS = ("GFLOP/s", "GB/s", "of_copy", "of_roofline", "vendor_us", "x_vendor", "tf32_us", "x_tf32", "together_us", "label")
+RATES = ("card", "vendor", "copy GB/s", "launch us", "f32 TFLOP/s", "TF32 TFLOP/s", "bf16 TFLOP/s")
+
+
 def benches_of(work):
-    lines = []
+    """The lines of both types, and a dictionary of the rates measured before them."""
+    lines, rates = [], {}
     for kind in ("f32", "bf16"):
-        for line in (read_json(os.path.join(work, f"bench_{kind}.json")) or {}).get("benchmarks", []):
+        report = read_json(os.path.join(work, f"bench_{kind}.json")) or {}
+        rates.update({key: report["context"][key] for key in RATES if key in report.get("context", {})})
+        for line in report.get("benchmarks", []):
             if not line.get("error_occurred"):
-                lines.append({"type": kind, "name": re.sub("/manual_time$", "", line["name"]), "us": line["real_time"], **{key: line[key] for key in ("GFLOP/s", "GB/s", "of_copy") if key in line}})
-    return lines
+                lines.append({"type": kind, "name": re.sub("/manual_time$", "", line["name"]), "us": line["real_time"], **{key: line[key] for key in COUNTERS if key in line}})
+    return lines, rates
 
 
 def peers_of(work):
-    """The lines that PyTorch's script printed, one JSON object each."""
+    """The lines that PyTorch's scripts printed, one JSON object a configuration; the last may have been cut off."""
+    found = []
     try:
         with open(os.path.join(work, "peers.log"), encoding="utf-8") as file:
-            return [json.loads(line) for line in file if line.startswith("{")]
+            for line in file:
+                try:
+                    found.append(json.loads(line) if line.startswith("{") else {})
+                except ValueError:
+                    continue
     except OSError:
-        return []
+        pass
+    return [peer for peer in found if "mode" in peer]
 
 
 def training_of(work):
@@ -89,16 +103,37 @@ def page_of(report):
     if report["training"]:
         last = report["training"][-1]
         lines += ["", f"ResNet-32 with ISDA on {report['data']}, {len(report['training'])} epochs in f32: test error {100 - last['val_top1']:.2f} %, {last['images_per_second']:.0f} images/s in the last epoch."]
-    if report["peers"]:
-        lines += ["", "PyTorch's training step of ResNet-32, batch 128:", "", "| configuration | ms |", "|---|---|"]
-        for line in sorted(report["peers"], key=lambda peer: peer.get("median_ms", float("inf"))):
-            words = ", ".join(str(line[key]) for key in ("precision", "memory_format", "mode") if key in line)
+    for what, title in (("resnet_step", "PyTorch's training step of ResNet-32, batch 128:"), ("isda_head", "PyTorch's ISDA head, update of the statistics, loss and backward:")):
+        peers = [peer for peer in report["peers"] if peer.get("what") == what]
+        if peers:
+            lines += ["", title, "", "| configuration | ms |", "|---|---|"]
+        for line in sorted(peers, key=lambda peer: peer.get("median_ms", float("inf"))):
+            words = ", ".join(str(line[key]) for key in ("N", "C", "A", "form", "precision", "memory_format", "mode") if key in line)
             lines.append(f"| {words} | {line['median_ms']:.3f} |" if "median_ms" in line else f"| {words} | {line.get('error', 'no figure')} |")
     if report["bench"]:
-        lines += ["", "Each launch of every operation; `of_copy`: its bytes a second over those of a copy on this card.", "", "| launch | type | us | GB/s | of_copy | GFLOP/s |", "|---|---|---|---|---|---|"]
-        for line in report["bench"]:
-            lines.append(f"| {line['name']} | {line['type']} | {line['us']:.1f} | {line.get('GB/s', 0):.0f} | {100 * line.get('of_copy', 0):.0f} % | {line.get('GFLOP/s', 0):.0f} |")
+        lines += bench_table(report["bench"], report["rates"])
     return "\n".join(lines) + "\n"
+
+
+def bench_table(bench, rates):
+    def share(line, key):
+        return f"{100 * line[key]:.0f} %" if key in line else "-"
+
+    def number(line, key, form):
+        return format(line[key], form) if key in line else "-"
+
+    lines = ["", "Each launch of every operation. `of copy`: its bytes a second over those of a large copy; `of roofline`: the time of a perfect kernel over its own; `x vendor`: the time of", "NVIDIA's library over ours (of the launches before it too, where the note says together), above 1 ours is faster; `x TF32`: the same, the library rounding f32 to TF32."]
+    if rates:
+        lines += ["", "Measured before them: " + ", ".join(f"{key} {value}" for key, value in rates.items()) + "."]
+    wrong = [line for line in bench if "MISMATCH" in line.get("label", "")]
+    if wrong:
+        lines += ["", f"**{len(wrong)} of them have another result than the library, whose time is then left out.**"]
+    lines += ["", "| launch | type | us | GB/s | of copy | GFLOP/s | of roofline | vendor us | x vendor | x TF32 | vendor |", "|---|---|---|---|---|---|---|---|---|---|---|"]
+    for line in bench:
+        note = re.sub(r"\bvendor: (- ?)?", "", line.get("label", "")).replace(" | ", "; ").replace("|", "/").replace("\n", " ")
+        lines.append(f"| {line['name']} | {line['type']} | {line['us']:.1f} | {line.get('GB/s', 0):.0f} | {share(line, 'of_copy')} | {line.get('GFLOP/s', 0):.0f} | {share(line, 'of_roofline')} "
+                     f"| {number(line, 'vendor_us', '.1f')} | {number(line, 'x_vendor', '.2f')} | {number(line, 'x_tf32', '.2f')} | {note or '-'} |")
+    return lines
 
 
 def main(arguments):
@@ -108,6 +143,7 @@ def main(arguments):
     parser.add_argument("--output", required=True)
     parser.add_argument("--data", default="")
     options = parser.parse_args(arguments)
+    bench, rates = benches_of(options.work)
     report = {
         "gpu": options.gpu,
         "date": datetime.date.today().isoformat(),
@@ -117,7 +153,8 @@ def main(arguments):
         "data": options.data or "shapes",
         "parts": parts_of(options.work),
         "tests": tests_of(options.work),
-        "bench": benches_of(options.work),
+        "rates": rates,
+        "bench": bench,
         "peers": peers_of(options.work),
         "training": training_of(options.work),
     }

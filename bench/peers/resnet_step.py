@@ -64,7 +64,8 @@ def main():
     options = parser.parse_args()
     rounds.prepare(options)
     configurations = []
-    for depth, memory_format, precision, mode in itertools.product(options.depth, options.memory_format, options.precision, options.mode):
+    # NOTE: by mode first, so that those which compile for minutes come last.
+    for mode, depth, memory_format, precision in itertools.product(options.mode, options.depth, options.memory_format, options.precision):
         description = {
             "what": "resnet_step", "peer": rounds.peer_name(), "device": options.device, "threads": options.threads, "depth": depth,
             "batch": options.batch, "classes": options.classes, "memory_format": memory_format, "precision": precision, "mode": mode,

@@ -4,7 +4,9 @@
 A configuration is a dict that describes it and a function that does one step. CPU steps are timed one by one. On CUDA the steps of a round are
 timed together, between two events, since single steps overlap with their own launches; the round's mean is then one sample.
 """
+import contextlib
 import json
+import signal
 import statistics
 import sys
 import time
@@ -18,6 +20,9 @@ def add_arguments(parser):
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps-per-round", type=int, default=3)
     parser.add_argument("--warmup", type=int, default=3, help="untimed steps before the first round")
+    parser.add_argument(
+        "--limit", type=float, metavar="SECONDS", help="for all warm-ups together; what is not ready by then (compiling takes minutes) is left out, and said so"
+    )
     parser.add_argument(
         "--serve", action="store_true", help="for compare.py: one round for each line on standard input, samples printed at once"
     )
@@ -55,17 +60,40 @@ def time_round(step, steps, device):
     return samples
 
 
+@contextlib.contextmanager
+def interrupted_after(seconds):
+    """TimeoutError in what is inside when the seconds are over; None: never."""
+    if seconds is None:
+        yield
+        return
+
+    def stop(*_):
+        raise TimeoutError("not ready within the limit")
+
+    if seconds <= 0:
+        stop()
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
 class Configuration:
     def __init__(self, description, build, batch=None):
         """`build()` returns the step function; it is called once, and a failure of it or of the warm-up is reported, not raised."""
         self.description, self.build, self.batch = description, build, batch
         self.step, self.samples, self.error = None, [], None
 
-    def warm_up(self, steps):
+    def warm_up(self, steps, seconds=None):
+        """With `seconds`, gives up when they are over."""
         try:
-            self.step = self.build()
-            for _ in range(steps):
-                self.step()
+            with interrupted_after(seconds):
+                self.step = self.build()
+                for _ in range(steps):
+                    self.step()
         except Exception as error:  # NOTE: compile and graph capture fail in many ways; the other configurations still count.
             self.error = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"[:300]
 
@@ -82,9 +110,10 @@ class Configuration:
 
 
 def measure(configurations, options):
-    """Warms up, runs the rounds and prints the lines; with --serve, a round for each line of standard input."""
+    """Warms up, runs the rounds and prints the lines; exit status 1 where none works. With --serve, a round for each line of standard input."""
+    end = None if options.limit is None else time.monotonic() + options.limit
     for configuration in configurations:
-        configuration.warm_up(options.warmup)
+        configuration.warm_up(options.warmup, None if end is None else end - time.monotonic())
     working = [configuration for configuration in configurations if not configuration.error]
     if options.serve:
         print(json.dumps({"configurations": [configuration.description for configuration in working]}), flush=True)
@@ -97,6 +126,8 @@ def measure(configurations, options):
             configuration.samples += time_round(configuration.step, options.steps_per_round, options.device)
     for configuration in configurations:
         print(json.dumps(configuration.summary()), flush=True)
+    if not working:
+        sys.exit("no configuration works")
 
 
 def captured(step, device):

@@ -42,15 +42,30 @@ class GpuReport(unittest.TestCase):
         self.write("parts.tsv", "build\t0\t100\ntests_kernels\t1\t12\n")
         suites = [{"name": "Cuda", "testsuite": [case("good"), case("bad", failures=[{"failure": "wrong"}]), {"name": "left_out", "result": "SKIPPED"}]}]
         self.write("kernels.json", json.dumps({"testsuites": suites}))
-        self.write("bench_f32.json", json.dumps({"benchmarks": [{"name": "relu/x(8)/manual_time", "real_time": 2.5, "GB/s": 100.0, "of_copy": 0.5, "GFLOP/s": 9.0}, {"name": "no/manual_time", "error_occurred": True}]}))
-        self.write("peers.log", 'loading\n{"precision": "bf16", "mode": "eager", "median_ms": 3.0}\n{"precision": "bf16", "mode": "cuda-graph", "median_ms": 1.5}\n{"mode": "compile", "error": "no"}\n')
+        relu = {"name": "relu/x(8)/manual_time", "real_time": 2.5, "GB/s": 100.0, "of_copy": 0.5, "GFLOP/s": 9.0, "label": "vendor: -"}
+        product = {"name": "linear/x(8,8)/manual_time", "real_time": 4.0, "GB/s": 10.0, "of_copy": 0.25, "GFLOP/s": 90.0, "of_roofline": 0.625, "vendor_us": 5.0, "x_vendor": 1.25, "tf32_us": 3.0, "x_tf32": 0.75,
+                   "label": "vendor: cuBLAS 13.1; without bias | tf32: cuBLAS 13.1; without bias"}
+        wrong = {"name": "conv2d/x(1)/manual_time", "real_time": 4.0, "label": "vendor: - MISMATCH y: error 0.9 of the largest magnitude, allowed 0.02, cuDNN 9.19"}
+        context = {"date": "today", "copy GB/s": "3000", "f32 TFLOP/s": "50", "vendor": "cuDNN 9.19, cuBLAS 13.1"}
+        self.write("bench_f32.json", json.dumps({"context": context, "benchmarks": [relu, product, {"name": "no/manual_time", "error_occurred": True}]}))
+        self.write("bench_bf16.json", json.dumps({"context": {"bf16 TFLOP/s": "780"}, "benchmarks": [wrong]}))
+        step = [{"what": "resnet_step", "precision": "bf16", "mode": "eager", "median_ms": 3.0}, {"what": "resnet_step", "precision": "bf16", "mode": "cuda-graph", "median_ms": 1.5},
+                {"what": "resnet_step", "mode": "compile", "error": "no"}, {"peak_resident_mb": 500}]
+        head = [{"what": "isda_head", "N": 128, "C": 10, "A": 64, "form": "dense", "mode": "eager", "median_ms": 0.5}]
+        self.write("peers.log", "loading\n" + "".join(json.dumps(line) + "\n" for line in step + head) + '{"what": "isda_head", "mo')
         self.write("run/metrics.csv", "epoch,val_top1,images_per_second\n1,40,1000\n2,55.5,2000\n")
         text, found = self.report()
         self.assertEqual(found["tests"]["kernels"], {"ran": 2, "skipped": 1, "failed": ["Cuda.bad"]})
-        self.assertEqual([line["name"] for line in found["bench"]], ["relu/x(8)"])
-        for expected in ("| build | green | 100 |", "| tests_kernels | status 1 | 12 |", "| kernels | 2 | 1 | 1: Cuda.bad |", "| relu/x(8) | f32 | 2.5 | 100 | 50 % | 9 |",
+        self.assertEqual([(line["name"], line["type"]) for line in found["bench"]], [("relu/x(8)", "f32"), ("linear/x(8,8)", "f32"), ("conv2d/x(1)", "bf16")])
+        self.assertEqual((found["bench"][1]["x_vendor"], found["bench"][1]["of_roofline"]), (1.25, 0.625))
+        self.assertEqual(found["rates"], {"vendor": "cuDNN 9.19, cuBLAS 13.1", "copy GB/s": "3000", "f32 TFLOP/s": "50", "bf16 TFLOP/s": "780"})
+        for expected in ("| build | green | 100 |", "| tests_kernels | status 1 | 12 |", "| kernels | 2 | 1 | 1: Cuda.bad |", "| relu/x(8) | f32 | 2.5 | 100 | 50 % | 9 | - | - | - | - | - |",
+                         "| linear/x(8,8) | f32 | 4.0 | 10 | 25 % | 90 | 62 % | 5.0 | 1.25 | 0.75 | cuBLAS 13.1; without bias; tf32: cuBLAS 13.1; without bias |",
+                         "| conv2d/x(1) | bf16 | 4.0 | 0 | - | 0 | - | - | - | - | MISMATCH y: error 0.9 of the largest magnitude, allowed 0.02, cuDNN 9.19 |",
+                         "**1 of them have another result than the library", "copy GB/s 3000, f32 TFLOP/s 50, bf16 TFLOP/s 780.", "| 128, 10, 64, dense, eager | 0.500 |",
                          "test error 44.50 %, 2000 images/s", "CIFAR-10 (JPEG copy)", "| compile | no |"):
             self.assertIn(expected, text)
+        self.assertNotIn("no figure", text)
         self.assertLess(text.index("| bf16, cuda-graph | 1.500 |"), text.index("| bf16, eager | 3.000 |"), "the best stands first")
 
     def test_parts_that_were_cut_off_are_left_out(self):
