@@ -74,8 +74,9 @@ Timed& timed_of(const Context& context, const Make& make, DType type) {
 }
 
 const Roofline& roofline_of(const Context& context, DType type) {
-  static const Roofline roofline = measure_card(context, type);
-  return roofline;
+  static std::map<DType, Roofline> rooflines;
+  if (!rooflines.contains(type)) rooflines.emplace(type, measure_card(context, type));
+  return rooflines.at(type);
 }
 
 double median(std::vector<double> samples) {
@@ -110,7 +111,7 @@ void time_line(benchmark::State& state, const Line& line, const Problem::Launch&
   state.counters["of_copy"] = rate(bytes / roofline.bytes_per_second);
   const double perfect = roofline.perfect_seconds({flop, bytes}, unit_of(launch.name, type));
   if (perfect > 0) state.counters["of_roofline"] = rate(perfect);
-  std::string label;
+  std::string label = line.ours->is_graph() ? "" : "ours launched one by one";
   for (std::size_t i = 0; i < line.rivals.size(); ++i) {
     const Rival& rival = line.rivals[i];
     const std::string column = rival.math == vendor::Math::full ? "vendor" : "tf32";

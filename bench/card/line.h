@@ -28,7 +28,7 @@ Context& card_context();
 // Measures the rates that lines of this type are held against, and has the bench print them with the machine.
 void add_card_context(DType type);
 
-// NOTE: `make` is remembered by its address: lines of one problem that follow each other share what is made of it.
+// NOTE: `make` is remembered by its address, which must stay its own: lines of one problem that follow each other share what is made of it.
 void time_on_card(benchmark::State& state, const std::string& name, const Make& make, std::size_t launch, DType type);
 
 // "conv2d/x(...): y: error 0.9 of the largest magnitude, allowed 0.0001"
