@@ -83,7 +83,8 @@ void copy(const Context& context, const View& to, const ConstView& from) {
   cuda::copy_on_device(to.data(), from.data(), static_cast<std::size_t>(from.bytes()), context.stream());
 }
 
-Equal forward_of(const Context& context, const BatchNormStatistics& statistics, const BatchNormRunning& running, const BatchNorm& op) {
+Equal forward_of(const Context& context, const BatchNormStatistics& statistics, const BatchNorm& op) {
+  const RunningStatistics& running = op.running;
   auto theirs = std::make_shared<Forward>(context, op, running.momentum);
   BatchNorm plain = op;
   plain.residual = {};
@@ -94,18 +95,17 @@ Equal forward_of(const Context& context, const BatchNormStatistics& statistics, 
   equal.run = [theirs](const Context&) { theirs->run(); };
   // Running statistics are updated: both sides begin at the same.
   equal.begin = [theirs, running](const Context& its) {
-    copy(its, theirs->running_mean(), running.running_mean);
-    copy(its, theirs->running_variance(), running.running_variance);
+    copy(its, theirs->running_mean(), running.mean);
+    copy(its, theirs->running_variance(), running.variance);
   };
-  equal.ours = [statistics, running, plain](const Context& its) {
+  equal.ours = [statistics, plain](const Context& its) {
     kernels::run(its, statistics);
-    kernels::run(its, running);
     kernels::run(its, plain);
   };
   equal.results = {{"y", op.y, theirs->y()},
                    {"mean", statistics.mean, theirs->mean()},
-                   {"running_mean", running.running_mean, theirs->running_mean()},
-                   {"running_variance", running.running_variance, theirs->running_variance()}};
+                   {"running_mean", running.mean, theirs->running_mean()},
+                   {"running_variance", running.variance, theirs->running_variance()}};
   return equal;
 }
 
@@ -157,11 +157,10 @@ Equal backward_of(const Context& context, const BatchNormBackwardReduce& reduce,
 }  // namespace
 
 void add_batch_norm(const Context& context, std::span<const Launch> launches, std::size_t launch, std::vector<Equal>& equals) {
-  if (const auto* op = operation_of<BatchNorm>(launches[launch]); op && launch >= 2) {
-    const auto* statistics = operation_of<BatchNormStatistics>(launches[launch - 2]);
-    const auto* running = operation_of<BatchNormRunning>(launches[launch - 1]);
-    if (statistics && running && op->x.size() > op->x.extent(-1)) {
-      add_equal(equals, Math::full, launch - 2, [&] { return forward_of(context, *statistics, *running, *op); });
+  if (const auto* op = operation_of<BatchNorm>(launches[launch]); op && launch >= 1) {
+    const auto* statistics = operation_of<BatchNormStatistics>(launches[launch - 1]);
+    if (statistics && op->running.mean && op->x.size() > op->x.extent(-1)) {
+      add_equal(equals, Math::full, launch - 1, [&] { return forward_of(context, *statistics, *op); });
     }
   }
   if (const auto* op = operation_of<BatchNormBackward>(launches[launch]); op && launch >= 1) {
