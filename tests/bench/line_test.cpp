@@ -56,13 +56,8 @@ TEST(Line, ComparesTogetherWhatTheLibraryDoesInOneCall) {
     const View mean = p.parameter_output("mean", channels), variance = p.parameter_output("variance", channels), y = p.output("y", {2, 3, 3, 8});
     const View running_mean = p.parameter_inout("running_mean", channels), running_variance = p.parameter_inout("running_variance", channels);
     p.forward(BatchNormStatistics{.x = x, .mean = mean, .variance = variance});
-    p.forward(BatchNorm{.x = x,
-                        .mean = mean,
-                        .variance = variance,
-                        .weight = weight,
-                        .bias = bias,
-                        .y = y,
-                        .running = {.mean = running_mean, .variance = running_variance}});
+    p.forward(BatchNorm{
+        .x = x, .mean = mean, .variance = variance, .weight = weight, .bias = bias, .y = y, .running = {.mean = running_mean, .variance = running_variance}});
   };
   const auto alone = line_of(make, 0, DType::bf16), last = line_of(make, 1, DType::bf16);
   EXPECT_FALSE(alone.counters.contains("vendor_us"));
