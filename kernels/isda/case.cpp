@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <cmath>
 
 #include "kernels/common/case.h"
 #include "kernels/isda/isda.h"
@@ -157,6 +158,91 @@ const Declare isda_update_forward{CaseOf<Sizes>{
                                       .augmented_logits = augmented,
                                       .slots = slots,
                                       .u = u});
+        },
+    .tolerance = {.f32 = 5e-6},
+}};
+
+// ---- the whole head ----
+
+struct HeadSizes {
+  Sizes of;
+  std::int64_t H = 1, W = 1;  // 0: x is (N,A)
+  bool is_settled = false;    // so much was counted before that the batch moves no statistic: only then is dx what differences of the loss find
+};
+
+// x is a map of 8 x 8 and of one pixel, or features; A of 1, 7, 64, 128 and between; no, one and every sample of a class; classes that never come; ratio 0.
+// Then what exceeds a block: more samples than its threads, in all and in one class; more classes than fit into shared memory beside a covariance of
+// 128 and of 64 features, and than threads. Wider than 128: ragged about tiles. At last the diagonal.
+const std::vector<HeadSizes> kHeadShapes = {{{1, 1, 1}},
+                                            {{5, 1, 7}, 0, 0},
+                                            {{9, 4, 5, true, 0}, 2, 3},
+                                            {{6, 3, 7}, 2, 2, true},
+                                            {{19, 13, 17}, 1, 1, true},
+                                            {{33, 6, 64, true, 0.5, 1}, 8, 8},
+                                            {{20, 7, 33, true, 1.5, 3}, 3, 3},
+                                            {{12, 10, 64}, 8, 8},
+                                            {{24, 100, 64}, 2, 2},
+                                            {{14, 30, 128}, 0, 0},
+                                            {{70, 3, 128, true, 0.7, 2}, 1, 2},
+                                            {{530, 3, 8}, 0, 0},
+                                            {{600, 40, 3, true, 0.7, 2}, 1, 1},
+                                            {{3, 300, 128}, 0, 0},
+                                            {{4, 1030, 33}, 1, 1},
+                                            {{12, 30, 132}, 2, 2},
+                                            {{7, 5, 150, true, 0.7, 0}, 0, 0, true},
+                                            {{40, 133, 131, true, 1.5, 2}, 0, 0},
+                                            {{9, 4, 5, false, 0}, 2, 3},
+                                            {{6, 3, 7, false}, 2, 2, true},
+                                            {{19, 13, 17, false}, 0, 0},
+                                            {{20, 7, 64, false, 1.5, 3}, 8, 8},
+                                            {{70, 65, 140, false}, 1, 1},
+                                            {{3, 4, 600, false}, 2, 1},
+                                            {{12, 3, 150, false}, 0, 0, true},
+                                            {{5, 1030, 4, false}, 0, 0}};
+const std::vector<HeadSizes> kHeadBenchShapes = {{{128, 10, 64}, 8, 8},   {{128, 100, 64}, 8, 8},         {{128, 100, 342}, 8, 8},
+                                                 {{128, 100, 640}, 8, 8}, {{128, 100, 640, false}, 8, 8}, {{256, 1000, 2048, false}, 7, 7}};
+
+const Declare isda_head{CaseOf<HeadSizes>{
+    .name = "isda_head",
+    .shapes = kHeadShapes,
+    .bench_shapes = kHeadBenchShapes,
+    .make =
+        [](Problem& p, const HeadSizes& sizes) {
+          const Sizes& s = sizes.of;
+          const Shape x_shape = sizes.H > 0 ? Shape{s.N, sizes.H, sizes.W, s.A} : Shape{s.N, s.A};
+          const ConstView x = p.input("x", x_shape, normal(1, 1));
+          const ConstView labels = labels_of(p, s);
+          // NOTE: logits of a few units, so that the softmax neither saturates nor multiplies their rounding.
+          const ConstView weight = p.parameter("weight", {s.C, s.A}, normal(0, 1 / std::sqrt(static_cast<double>(s.A))));
+          const ConstView bias = s.N % 2 ? p.parameter("bias", {s.C}) : ConstView();
+          const ConstView ratio = p.parameter("ratio", {1}, constant(s.ratio));
+          const View count = p.parameter_inout("count", {s.C}, sizes.is_settled ? constant(1e18) : counts());
+          const View mean = p.parameter_inout("mean", {s.C, s.A});
+          const View covariance = p.parameter_inout("covariance", covariance_shape(s), covariances(s));
+          const View loss = p.parameter_output("loss", {1});
+          const View correct = p.integer_output("correct", {1});
+          const View dx = p.output("dx", x_shape);
+          const View dweight = p.parameter_output("dweight", {s.C, s.A});
+          const View dbias = bias ? p.parameter_output("dbias", {s.C}) : View();
+          p.forward(IsdaHead{.x = x,
+                             .labels = labels,
+                             .weight = weight,
+                             .bias = bias,
+                             .ratio = ratio,
+                             .count = count,
+                             .mean = mean,
+                             .covariance = covariance,
+                             .loss = loss,
+                             .correct = correct,
+                             .dx = dx,
+                             .dweight = dweight,
+                             .dbias = dbias});
+          // NOTE: differences take the definition a hundred times over, which large problems would make minutes of.
+          if (s.N * s.C * s.A * (s.is_full ? s.A : 1) > 4000000) return;
+          p.seed("loss");
+          if (sizes.is_settled) p.gradient("x", "dx");
+          p.gradient("weight", "dweight");
+          if (bias) p.gradient("bias", "dbias");
         },
     .tolerance = {.f32 = 5e-6},
 }};

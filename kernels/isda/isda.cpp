@@ -15,10 +15,15 @@ class Checker {
  public:
   Checker(std::string_view name, const ConstView& features) : name_(name) {
     check_rank(name, "features", features, 2, "(N,A)");
-    check_float(name, "features", features);
-    N_ = features.extent(0);
-    A_ = features.extent(1);
-    type_ = parameter_type(features.type());
+    check_batch("features", features);
+  }
+  // x: maps of features, or features.
+  static Checker of_maps(std::string_view name, const ConstView& x) {
+    check_given(name, "x", x);
+    require(x.shape().rank() == 4 || x.shape().rank() == 2, "[{}] x is {}, expected (N,H,W,A) or (N,A)", name, x.shape());
+    Checker checker(name);
+    checker.check_batch("x", x);
+    return checker;
   }
 
   // The number of classes is the first extent of `view`.
@@ -79,6 +84,14 @@ class Checker {
   }
 
  private:
+  explicit Checker(std::string_view name) : name_(name) {}
+  void check_batch(std::string_view argument, const ConstView& batch) {
+    check_float(name_, argument, batch);
+    N_ = batch.extent(0);
+    A_ = batch.extent(-1);
+    type_ = parameter_type(batch.type());
+  }
+
   std::string_view name_;
   std::int64_t N_ = 0, A_ = 0, C_ = 0;
   DType type_ = DType::f32;
@@ -96,7 +109,7 @@ struct Reckoning {
 
   Reckoning(const ConstView& batch, const ConstView& covariance)
       : N(static_cast<double>(batch.extent(0))),
-        A(static_cast<double>(batch.extent(1))),
+        A(static_cast<double>(batch.extent(-1))),
         C(static_cast<double>(covariance.extent(0))),
         K(expected_present(N, C)),
         S(static_cast<double>(covariance.size()) / C),
@@ -149,6 +162,23 @@ void check(const IsdaBackward& op) {
   if (op.dbias) checker.parameter("dbias", op.dbias, {checker.C()}, "(C)");
 }
 
+void check(const IsdaHead& op) {
+  Checker checker = Checker::of_maps(op.name, op.x);
+  checker.classes_from("weight", op.weight, 2, "(C,A)");
+  checker.statistics(op);
+  const Shape weight{checker.C(), checker.A()};
+  checker.parameter("weight", op.weight, weight, "(C,A)");
+  if (op.bias) checker.parameter("bias", op.bias, {checker.C()}, "(C)");
+  checker.parameter("ratio", op.ratio, {1}, "one number");
+  checker.parameter("loss", op.loss, {1}, "one mean over the batch");
+  check_shape(op.name, "correct", op.correct, {1}, "one count over the batch");
+  check_type(op.name, "correct", op.correct, DType::i32);
+  check_shape(op.name, "dx", op.dx, op.x.shape(), "the shape of x");
+  check_type(op.name, "dx", op.dx, op.x.type());
+  checker.parameter("dweight", op.dweight, weight, "(C,A)");
+  if (op.dbias) checker.parameter("dbias", op.dbias, {checker.C()}, "(C)");
+}
+
 Cost cost(const IsdaUpdate& op) {
   const Reckoning r(op.features, op.covariance);
   return {.flop = r.update_flop(), .bytes = r.element * 2 * r.K * (r.S + r.A) + r.features};
@@ -167,6 +197,13 @@ Cost cost(const IsdaUpdateForward& op) {
 Cost cost(const IsdaBackward& op) {
   const Reckoning r(op.features, op.covariance);
   return {.flop = r.backward_flop(), .bytes = r.u() + (r.is_full ? 0 : r.element * r.K * r.S) + 2 * r.features_and_weight() + r.logits()};
+}
+
+Cost cost(const IsdaHead& op) {
+  const Reckoning r(op.x, op.covariance);
+  const double pooling = 2 * static_cast<double>(op.x.size()), softmax = 5 * r.N * r.C;
+  return {.flop = pooling + r.update_flop() + r.forward_flop() + softmax + r.backward_flop(),
+          .bytes = 2 * r.features_and_weight() + r.element * 2 * r.K * (r.S + r.A)};
 }
 
 }  // namespace isda::kernels

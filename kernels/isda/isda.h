@@ -22,6 +22,11 @@
 //
 //   FLOP   update 2 (N + K) A^2          forward 2 K C A^2 + 2 N C A    backward 4 N C A + 4 K C A       (full)
 //   bytes  update S_c of K classes, twice   forward S_c once, u once    backward u once
+//
+// IsdaHead is all of it and what lies around it, from the network's last feature maps to the gradients, as one operation:
+//   F[n] = mean over (h,w) of x[n,h,w]      update, forward      loss = mean over n of -log softmax(augmented_logits[n])[y[n]]
+//   G, backward      dx[n,h,w] = dF[n] / (H W)      correct = hits of the plain logits (kernels/softmax_cross_entropy)
+//   FLOP   those of update, forward and backward; 5 N C; 2 N H W A     bytes  x, dx, W, dW once; S_c of K classes twice; what lies between is the version's
 #pragma once
 #include "kernels/common/operation.h"
 
@@ -102,5 +107,30 @@ struct IsdaBackward {
   View dbias = {};       // (C), optional, overwritten
 };
 ISDA_OPERATION(IsdaBackward);
+
+// A NaN among a sample's logits, or on the card a label outside [0,C), makes the loss NaN.
+struct IsdaHead {
+  static constexpr auto name = "isda_head";
+  ConstView x;          // (N,H,W,A), or (N,A), the features
+  ConstView labels;     // (N) i32
+  ConstView weight;     // (C,A)
+  ConstView bias = {};  // (C), optional
+  ConstView ratio;      // (1)
+  View count;           // (C), changed in place
+  View mean;            // (C,A), changed in place
+  View covariance;      // (C,A,A) or (C,A), changed in place
+  View loss;            // (1), overwritten
+  View correct;         // (1) i32, overwritten
+  View dx;              // the shape and type of x, overwritten; it and the next two are gradients of the loss
+  View dweight;         // (C,A), overwritten
+  View dbias = {};      // (C), optional, overwritten
+};
+ISDA_OPERATION(IsdaHead);
+
+// Features are maps of one pixel.
+template <class AnyView>
+AnyView as_maps(const AnyView& x) {
+  return x.shape().rank() == 4 ? x : AnyView(x.data(), x.type(), {x.extent(0), 1, 1, x.extent(1)});
+}
 
 }  // namespace isda::kernels

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
 #include "kernels/common/grid.h"
 #include "kernels/isda/host_checks.h"
+#include "kernels/pooling/pooling.h"
+#include "kernels/softmax_cross_entropy/softmax_cross_entropy.h"
 
 namespace isda::kernels {
 
@@ -38,6 +41,14 @@ Vector times_covariance(const Vector& d, const ConstView& covariance, std::int64
   }
   return u;
 }
+
+// An array in double that nobody outside sees.
+struct Between {
+  explicit Between(const Shape& shape) : values(static_cast<std::size_t>(shape.size())), view(values.data(), DType::f64, shape) {}
+
+  Vector values;
+  View view;
+};
 
 double dot(const Vector& a, const Vector& b) {
   double sum = 0;
@@ -153,6 +164,47 @@ void run(Reference, const Context&, const IsdaBackward& op) {
   if (op.dbias) {
     for (std::int64_t c = 0; c < C; ++c) op.dbias.set(dbias[static_cast<std::size_t>(c)], c);
   }
+}
+
+void run(Reference, const Context& context, const IsdaHead& op) {
+  const std::int64_t N = op.x.extent(0);
+  const auto [C, A] = op.weight.extents<2>();
+  check_labels(op.name, op.labels, C);
+  const bool is_full = op.covariance.shape().rank() == 3;
+  const Between features({N, A}), logits({N, C}), augmented({N, C}), u({std::min(N, C), C, A});
+  std::vector<std::int32_t> slot_numbers(static_cast<std::size_t>(C));
+  const View slots(slot_numbers.data(), DType::i32, {C}), u_if_full = is_full ? u.view : View();
+  run(Reference{}, context, GlobalAverage{.x = as_maps(op.x), .y = features.view});
+  run(Reference{}, context,
+      IsdaUpdateForward{.features = features.view,
+                        .labels = op.labels,
+                        .weight = op.weight,
+                        .bias = op.bias,
+                        .ratio = op.ratio,
+                        .count = op.count,
+                        .mean = op.mean,
+                        .covariance = op.covariance,
+                        .logits = logits.view,
+                        .augmented_logits = augmented.view,
+                        .slots = slots,
+                        .u = u_if_full});
+
+  const Between plain_loss({1}), daugmented({N, C}), dfeatures({N, A});
+  run(Reference{}, context, SoftmaxCrossEntropy{.logits = logits.view, .labels = op.labels, .loss = plain_loss.view, .correct = op.correct});
+  run(Reference{}, context, SoftmaxCrossEntropy{.logits = augmented.view, .labels = op.labels, .loss = op.loss, .dlogits = daugmented.view});
+  run(Reference{}, context,
+      IsdaBackward{.daugmented = daugmented.view,
+                   .features = features.view,
+                   .labels = op.labels,
+                   .weight = op.weight,
+                   .covariance = op.covariance,
+                   .slots = slots,
+                   .u = u_if_full,
+                   .ratio = op.ratio,
+                   .dfeatures = dfeatures.view,
+                   .dweight = op.dweight,
+                   .dbias = op.dbias});
+  run(Reference{}, context, GlobalAverageBackward{.dy = dfeatures.view, .dx = as_maps(op.dx)});
 }
 
 }  // namespace isda::kernels
