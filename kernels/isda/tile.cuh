@@ -29,8 +29,8 @@ __device__ __forceinline__ int own_row() { return static_cast<int>(threadIdx.x) 
 __device__ __forceinline__ int own_column() { return static_cast<int>(threadIdx.x) % (kExtent / kOwn) * kOwn; }
 
 // Four neighbours in memory of which `left` are there, zeros behind them; `width` at a time, which are all there or none, and aligned.
-template <int width>
-__device__ __forceinline__ void load_four(const float* from, int left, float (&values)[4]) {
+template <int width, class T>
+__device__ __forceinline__ void load_four(const T* from, int left, float (&values)[4]) {
 #pragma unroll
   for (int first = 0; first < 4; first += width) {
     float part[width] = {};
@@ -39,8 +39,8 @@ __device__ __forceinline__ void load_four(const float* from, int left, float (&v
     for (int i = 0; i < width; ++i) values[first + i] = part[i];
   }
 }
-template <int width>
-__device__ __forceinline__ void store_four(float* to, int left, const float (&values)[4]) {
+template <int width, class T>
+__device__ __forceinline__ void store_four(T* to, int left, const float (&values)[4]) {
 #pragma unroll
   for (int first = 0; first < 4; first += width) {
     float part[width];

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// IsdaHead in two launches, for up to 128 features: a block for each class, and the sums over the classes.
+#pragma once
+#include "kernels/isda/isda.h"
+
+namespace isda::kernels {
+
+inline constexpr std::int64_t kMostFeaturesByClass = 128;
+
+void head_by_class(const Context& context, const IsdaHead& op);
+
+// What the block of a class leaves for the sums; that of an absent class no samples.
+struct ClassRecord {
+  int samples;
+  int slot;  // where its sums lie: the class, or, where there are fewer samples than classes, its first sample
+  float loss;
+  int hits;
+};
+
+// The sums over the classes, in order of their numbers: the second launch.
+struct ClassSums {
+  int N, C, A, columns;           // columns: of a row of dweight_of_slots, A padded
+  const ClassRecord* records;     // (C)
+  const float* dweight_of_slots;  // (slots,C,columns)
+  const float* dbias_of_slots;    // (slots,C)
+  float* dweight;                 // (C,A)
+  float* dbias;                   // (C), or null
+  float* loss;                    // (1)
+  std::int32_t* correct;          // (1)
+};
+void add_classes(const Context& context, const ClassSums& op);
+
+}  // namespace isda::kernels
