@@ -35,7 +35,7 @@ void time_step(benchmark::State& state, const std::string& model, Kind kind, std
   for (std::int64_t n = 0; n < batch; ++n) labels.view().set(static_cast<double>(n * 7919 % classes), n);
 
   const auto step = [&] {
-    backward((*loss)(network->features(images), network->classifier(), labels).loss);
+    backward((*loss)(network->maps(images), network->classifier(), labels).loss);
     optimizer.step();
   };
   step();  // fills the allocator's and the scratch memory's free lists

@@ -29,12 +29,12 @@ void accumulate(Tensor& sum, const Tensor& gradient) {
   sum = result;
 }
 
-// What every backward begins with. NOTE: copied on the device from one that stays, since a recorded graph can take nothing from the host.
-Tensor one_like(const Tensor& loss) {
+// What every backward begins with. NOTE: made once, since a recorded graph can take nothing from the host.
+Tensor one_of(DType type, Device device) {
   thread_local std::map<std::pair<Device, DType>, Tensor> ones;
-  Tensor& one = ones[{loss.device(), loss.type()}];
-  if (!one) one = Tensor::full({1}, 1, loss.type(), loss.device());
-  return one.reshaped(loss.shape()).clone();
+  Tensor& one = ones[{device, type}];
+  if (!one) one = Tensor::full({1}, 1, type, device);
+  return one;
 }
 
 struct Earlier {
@@ -102,6 +102,8 @@ void clear_gradient(const Tensor& parameter) {
   if (parameter.history()) parameter.history()->gradient = {};
 }
 
+bool is_one(const Tensor& gradient) { return gradient.view().data() == one_of(gradient.type(), gradient.device()).view().data(); }
+
 Tensor record(Tensor y, std::initializer_list<Tensor> inputs, Backward backward) {
   auto node = std::make_shared<Node>();
   bool is_needed = false;
@@ -122,7 +124,7 @@ Tensor record(Tensor y, std::initializer_list<Tensor> inputs, Backward backward)
 void backward(const Tensor& loss) {
   require(loss.size() == 1, "[autograd] backward() starts at one element, got shape {}", loss.shape());
   require(loss.history() && loss.history()->maker, "[autograd] backward() of a tensor that was not computed from parameters, or under NoGradient");
-  loss.history()->gradient = one_like(loss);
+  loss.history()->gradient = one_of(loss.type(), loss.device()).reshaped(loss.shape());
 
   std::priority_queue<std::shared_ptr<History>, std::vector<std::shared_ptr<History>>, Earlier> queue;
   queue.push(loss.history());

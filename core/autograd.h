@@ -97,6 +97,8 @@ Tensor parameter(Tensor tensor);
 // A parameter's accumulated gradient; undefined before the first backward.
 Tensor gradient_of(const Tensor& parameter);
 void clear_gradient(const Tensor& parameter);
+// Whether this gradient is the 1 that backward() begins with: known without reading it. What it would scale is right as it is.
+bool is_one(const Tensor& gradient);
 
 Tensor record(Tensor y, std::initializer_list<Tensor> inputs, Backward backward);
 

@@ -4,6 +4,7 @@
 #include "core/autograd.h"
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/softmax_cross_entropy/softmax_cross_entropy.h"
+#include "layers/global_average.h"
 
 namespace isda {
 
@@ -15,6 +16,7 @@ LossResult cross_entropy(const Tensor& logits, const Tensor& labels, double labe
                             .logits = logits, .labels = labels, .label_smoothing = label_smoothing, .loss = loss, .dlogits = dlogits, .correct = correct});
 
   const Tensor result = differentiable(loss, {logits}, [dlogits](const Tensor& dloss) {
+    if (is_one(dloss)) return Gradients{dlogits};
     const Tensor dx = Tensor::like(dlogits);
     run(dloss.context(), kernels::Scale{.x = dlogits, .factor = dloss, .y = dx});
     return Gradients{dx};
@@ -22,7 +24,8 @@ LossResult cross_entropy(const Tensor& logits, const Tensor& labels, double labe
   return {result, correct};
 }
 
-LossResult CrossEntropyLoss::operator()(const Tensor& features, const Linear& classifier, const Tensor& labels) {
+LossResult CrossEntropyLoss::operator()(const Tensor& maps, const Linear& classifier, const Tensor& labels) {
+  const Tensor features = maps.shape().rank() == 4 ? global_average(maps) : maps;
   return cross_entropy(classifier(features), labels, label_smoothing_);
 }
 

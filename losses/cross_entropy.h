@@ -11,7 +11,7 @@ LossResult cross_entropy(const Tensor& logits, const Tensor& labels, double labe
 class CrossEntropyLoss : public Loss {
  public:
   explicit CrossEntropyLoss(double label_smoothing = 0) : label_smoothing_(label_smoothing) {}
-  LossResult operator()(const Tensor& features, const Linear& classifier, const Tensor& labels) override;
+  LossResult operator()(const Tensor& maps, const Linear& classifier, const Tensor& labels) override;
 
  private:
   double label_smoothing_;

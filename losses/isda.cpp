@@ -1,13 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "losses/isda.h"
 
-#include <algorithm>
-
 #include "core/autograd.h"
 #include "kernels/common/grid.h"
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/isda/isda.h"
-#include "kernels/softmax_cross_entropy/softmax_cross_entropy.h"
 
 namespace isda {
 
@@ -66,54 +63,34 @@ void IsdaLoss::set_progress(double progress) { set_ratio(lambda_0_ * progress); 
 
 void IsdaLoss::set_ratio(double ratio) { copy(Tensor::full({1}, ratio, ratio_.type()), ratio_); }
 
-LossResult IsdaLoss::operator()(const Tensor& features, const Linear& classifier, const Tensor& labels) {
-  const Tensor &weight = classifier.weight, &bias = classifier.bias, &covariance = statistics_.covariance;
-  const auto [C, A] = weight.shape().extents<2>();
-  const std::int64_t N = features.extent(0);
-  const auto made = [&](const Shape& shape, DType type) { return Tensor(shape, type, features.device()); };
+LossResult IsdaLoss::operator()(const Tensor& maps, const Linear& classifier, const Tensor& labels) {
+  const Tensor &weight = classifier.weight, &bias = classifier.bias;
+  const Tensor loss({1}, weight.type(), maps.device()), correct({1}, DType::i32, maps.device());
+  const Tensor dmaps = Tensor::like(maps), dweight = Tensor::like(weight), dbias = Tensor::like(bias);
+  run(maps.context(), kernels::IsdaHead{.x = maps,
+                                        .labels = labels,
+                                        .weight = weight,
+                                        .bias = bias,
+                                        .ratio = ratio_,
+                                        .count = statistics_.count,
+                                        .mean = statistics_.mean,
+                                        .covariance = statistics_.covariance,
+                                        .loss = loss,
+                                        .correct = correct,
+                                        .dx = dmaps,
+                                        .dweight = dweight,
+                                        .dbias = dbias});
 
-  // Update the statistics, then correct the logits with them.
-  const Tensor logits = made({N, C}, weight.type()), augmented_logits = made({N, C}, weight.type());
-  const Tensor slots = made({C}, DType::i32);
-  const Tensor u = statistics_.kind() == Covariance::full ? made({std::min(N, C), C, A}, weight.type()) : Tensor();
-  run(features.context(), kernels::IsdaUpdateForward{.features = features,
-                                                     .labels = labels,
-                                                     .weight = weight,
-                                                     .bias = bias,
-                                                     .ratio = ratio_,
-                                                     .count = statistics_.count,
-                                                     .mean = statistics_.mean,
-                                                     .covariance = covariance,
-                                                     .logits = logits,
-                                                     .augmented_logits = augmented_logits,
-                                                     .slots = slots,
-                                                     .u = u});
-
-  // Cross-entropy of the augmented logits; hits are counted on the plain ones.
-  const Tensor loss = made({1}, weight.type()), plain_loss = made({1}, weight.type());
-  const Tensor daugmented = Tensor::like(logits);
-  const Tensor correct = made({1}, DType::i32);
-  run(features.context(), kernels::SoftmaxCrossEntropy{.logits = logits, .labels = labels, .loss = plain_loss, .correct = correct});
-  run(features.context(), kernels::SoftmaxCrossEntropy{.logits = augmented_logits, .labels = labels, .loss = loss, .dlogits = daugmented});
-
-  const Tensor result =
-      differentiable(loss, {features, weight, bias}, [features, labels, weight, bias, covariance, slots, u, daugmented, ratio = ratio_](const Tensor& dloss) {
-        const Tensor scaled = Tensor::like(daugmented);
-        run(dloss.context(), kernels::Scale{.x = daugmented, .factor = dloss, .y = scaled});
-        const Tensor dfeatures = Tensor::like(features), dweight = Tensor::like(weight), dbias = Tensor::like(bias);
-        run(dloss.context(), kernels::IsdaBackward{.daugmented = scaled,
-                                                   .features = features,
-                                                   .labels = labels,
-                                                   .weight = weight,
-                                                   .covariance = covariance,
-                                                   .slots = slots,
-                                                   .u = u,
-                                                   .ratio = ratio,
-                                                   .dfeatures = dfeatures,
-                                                   .dweight = dweight,
-                                                   .dbias = dbias});
-        return Gradients{dfeatures, dweight, dbias};
-      });
+  // The gradients are there already, of the loss by itself.
+  const Tensor result = differentiable(loss, {maps, weight, bias}, [dmaps, dweight, dbias](const Tensor& dloss) {
+    if (is_one(dloss)) return Gradients{dmaps, dweight, dbias};
+    const auto scaled = [&](const Tensor& gradient) {
+      const Tensor product = Tensor::like(gradient);
+      run(dloss.context(), kernels::Scale{.x = gradient, .factor = dloss, .y = product});
+      return product;
+    };
+    return Gradients{scaled(dmaps), scaled(dweight), scaled(dbias)};
+  });
   return {result, correct};
 }
 

@@ -37,7 +37,7 @@ class IsdaLoss : public Loss {
   IsdaLoss(std::int64_t classes, std::int64_t width, double lambda_0, Covariance kind = Covariance::full);
 
   // The statistics are updated from the batch first (they carry no gradient), then the loss is computed with them.
-  LossResult operator()(const Tensor& features, const Linear& classifier, const Tensor& labels) override;
+  LossResult operator()(const Tensor& maps, const Linear& classifier, const Tensor& labels) override;
   void set_progress(double progress) override;
   void set_ratio(double ratio);
   double ratio() const override { return ratio_.item(); }

@@ -1,17 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-// What every network is: features(images) -> (N,A), and a last linear layer, the classifier.
+// What every network is: maps(images) -> (N,H,W,A), and a last linear layer over the means of the maps, the classifier.
 // No network knows which loss it is trained with: the loss is given the two.
 #pragma once
 #include "core/module.h"
+#include "layers/global_average.h"
 #include "layers/linear.h"
 
 namespace isda {
 
 class Network : public Module {
  public:
-  // images (N,H,W,3), normalised.
-  virtual Tensor features(const Tensor& images) const = 0;
+  // The last feature maps (N,H,W,A) of images (N,H,W,3), which are normalised.
+  virtual Tensor maps(const Tensor& images) const = 0;
   virtual const Linear& classifier() const = 0;
+
+  // The mean of each map (N,A), which the classifier sees.
+  Tensor features(const Tensor& images) const { return global_average(maps(images)); }
 
   std::int64_t feature_width() const { return classifier().weight.extent(1); }
   std::int64_t classes() const { return classifier().weight.extent(0); }

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "models/resnet.h"
 
-#include "layers/global_average.h"
-
 namespace isda {
 
 BasicBlock::Downsample::Downsample(std::int64_t in, std::int64_t out, int stride)
@@ -41,10 +39,10 @@ CifarResNet::CifarResNet(int depth, std::int64_t classes)
   fc_ = &child<Linear>("fc", in, classes);
 }
 
-Tensor CifarResNet::features(const Tensor& images) const {
+Tensor CifarResNet::maps(const Tensor& images) const {
   Tensor x = bn1_(conv1_(images), {.relu = true});
   for (const BasicBlock* block : blocks_) x = (*block)(x);
-  return global_average(x);
+  return x;
 }
 
 }  // namespace isda

@@ -39,7 +39,7 @@ class CifarResNet : public Network {
  public:
   // depth = 6n+2: 8, 14, 20, 32, 44, 56, 110, 1202, ...
   CifarResNet(int depth, std::int64_t classes);
-  Tensor features(const Tensor& images) const override;
+  Tensor maps(const Tensor& images) const override;
   const Linear& classifier() const override { return *fc_; }
 
  private:

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// One training step: images, features, loss, gradients, update, journal.
+// One training step: images, feature maps, loss, gradients, update, journal.
 //
 // On the card the host only enqueues: it waits for nothing, and what changes from step to step (indices, labels, epoch, learning rate, ratio, the journal's
 // row) lies in device memory. So the step of each batch size is run once as it is, which warms up the allocator, then recorded as one CUDA graph, and from

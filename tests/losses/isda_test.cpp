@@ -306,7 +306,7 @@ TEST_P(Isda, IsTheUpperBoundOfTheExpectedCrossEntropy) {
 TEST_P(Isda, WrongArgumentsAreErrors) {
   const Head head;
   IsdaLoss loss(kClasses, kWidth + 1, 1, GetParam());
-  expect_error([&] { head(loss); }, "[isda_update_forward]");
+  expect_error([&] { head(loss); }, "[isda_head] mean is (5,5), expected (5,4)");
   IsdaLoss right(kClasses, kWidth, 1, GetParam());
   expect_error([&] { right(head.features, head.classifier, labels_of({0, 1, 2, 3, 4, 5, 0, 0})); }, "the label of sample 5 is 5, expected 0 to 4");
 }

@@ -84,7 +84,7 @@ TEST_P(WarmStep, AsksTheSystemForNothing) {
   const auto train = [&](int first, int end) {
     for (int step = first; step < end; ++step) {
       fill_labels(labels, step);
-      const Tensor value = (*loss)(network.features(images), network.classifier(), labels).loss;
+      const Tensor value = (*loss)(network.maps(images), network.classifier(), labels).loss;
       backward(value);
       optimizer.step();
     }
