@@ -118,7 +118,7 @@ struct ClassSteps {
       for (int i = 0; i < kOwn; ++i) {
         const float of_row = shared.terms[k * columns + line() + kLines * i];
 #pragma unroll
-        for (int b = 0; b < 4; ++b) sums[i][b] += of_row * z[b];
+        for (int b = 0; b < 4; ++b) sums[i][b] = fmaf(of_row, z[b], sums[i][b]);
       }
     }
 #pragma unroll

@@ -1,181 +1,75 @@
 // SPDX-License-Identifier: Apache-2.0
-// IsdaForward: the plain logits are a linear layer's; beside them Q[c,j] = D_c[j] S_c D_c[j]^T for the classes c that are present, D_c[j] = w_j - w_c.
+// IsdaForward and IsdaUpdateForward on the card.
 //
 //   membership   the batch sorted by class (membership.cuh): the slots, and which classes need a Q
+//   fold         with an update: means, and the terms of the covariances (statistics.cuh); diagonal: these are added, too
 //   linear       logits = F W^T + b (kernels/linear)
-//   multiply     full: a block a tile of 64 x 64 of U_c = D_c S_c (tile.cuh). It subtracts while it loads, keeps U_c for the gradient, and leaves what its
-//                64 columns give to Q[c,j] = U_c[j] . D_c[j]
-//                diagonal: a block a tile of 64 classes j by 64 slots of Q, over a slice of the features
-//   augment      augmented = logits + (ratio/2) Q[y], where Q is the sum over the column tiles or slices, in order
-//
-//   bytes  full: S_c of K classes once from memory (and again, from L2, for each further 64 classes j: their blocks are neighbours), U written once
-//          diagonal: weight once for each 64 slots, s_c once for each 64 classes
-//   FLOP   full: 2 K C A^2, bound by them from about A = 256 on; diagonal: 4 K C A
-//
-// D_c[c] is exactly 0, and so are U_c[c] and Q[c,c]. NOTE: w_j S_c w_j^T - 2 w_j S_c w_c^T + w_c S_c w_c^T would be the same in other numbers than ours:
-// there the differences that make up Q cancel.
+//   correction   Q and U (correction.cuh); full: on the way through S_c its terms are added
+//   augment      augmented = logits + (ratio/2) Q[y], where Q is the sum over its parts, in order
 #include <limits>
 
 #include "kernels/isda/convert.cuh"
+#include "kernels/isda/correction.cuh"
 #include "kernels/isda/isda.h"
-#include "kernels/isda/membership.cuh"
-#include "kernels/isda/tile.cuh"
 #include "kernels/linear/linear.h"
 
 namespace isda::kernels {
 
 namespace {
 
-using tile::Neighbours;
-
-constexpr int kThreads = 128;  // of augment_kernel
-constexpr int kSlice = 512;    // features of a block of the diagonal Q
-
-struct Sizes {
-  int C, A;
-  int parts;  // column tiles, or slices, of A
-};
-
-// Four elements of D_c[j] from feature a on; zeros where there is no such class or feature.
-template <int width>
-__device__ __forceinline__ void load_difference(const float* weight, int j, int c, int a, const Sizes& sizes, float (&values)[4]) {
-  const int left = j < sizes.C ? sizes.A - a : 0;
-  float own[4];
-  tile::load_four<width>(weight + std::int64_t{j} * sizes.A + a, left, values);
-  tile::load_four<width>(weight + std::int64_t{c} * sizes.A + a, left, own);
-#pragma unroll
-  for (int i = 0; i < 4; ++i) values[i] -= own[i];
-}
-
-// Blocks: slots by column tiles by row tiles, the last fastest. q (slots,parts,C)
-template <int width>
-__global__ void __launch_bounds__(tile::kThreads, tile::kBlocks)
-    multiply_kernel(const __grid_constant__ Membership members, const __grid_constant__ Sizes sizes, const float* __restrict__ weight,
-                    const float* __restrict__ covariance, float* __restrict__ u, float* __restrict__ q) {
-  SIMT_SHARED(step, tile::Step<>);
-  const int row_tiles = (sizes.C + tile::kExtent - 1) / tile::kExtent;
-  const int first_row = static_cast<int>(blockIdx.x) % row_tiles * tile::kExtent;
-  const int part = static_cast<int>(blockIdx.x) / row_tiles % sizes.parts, first_column = part * tile::kExtent;
-  const int slot = static_cast<int>(blockIdx.x) / row_tiles / sizes.parts;
-  if (slot >= *members.present) return;
-  const int C = sizes.C, A = sizes.A, c = members.classes[slot];
-  const float* S = covariance + std::int64_t{c} * A * A;
-  // Multiply.
-  float sums[tile::kOwn][tile::kOwn] = {};
-  tile::add_products<Neighbours::along_k, Neighbours::along_tile>(
-      step, A, [&](int position, int k, float(&values)[4]) { load_difference<width>(weight, first_row + position, c, k, sizes, values); },
-      [&](int position, int k, float(&values)[4]) {
-        const int column = first_column + position;
-        tile::load_four<width>(S + std::int64_t{k} * A + column, k < A ? A - column : 0, values);
-      },
-      sums);
-  // Keep U_c, and multiply by D_c once more.
-  const int column = first_column + tile::own_column();
-#pragma unroll
-  for (int i = 0; i < tile::kOwn; ++i) {
-    const int j = first_row + tile::own_row() + i;
-    tile::store_four<width>(u + (std::int64_t{slot} * C + j) * A + column, j < C ? A - column : 0, sums[i]);
-    float difference[4], product = 0;
-    load_difference<width>(weight, j, c, column, sizes, difference);
-#pragma unroll
-    for (int a = 0; a < 4; ++a) product += sums[i][a] * difference[a];
-    product = warp_sum<tile::kExtent / tile::kOwn>(product);
-    if (tile::own_column() == 0 && j < C) q[(std::int64_t{slot} * sizes.parts + part) * C + j] = product;
-  }
-}
-
-// Blocks: 64 classes j by 64 slots by slices of features. q (slots,parts,C)
-template <int width>
-__global__ void __launch_bounds__(tile::kThreads, tile::kBlocks)
-    multiply_diagonal_kernel(const __grid_constant__ Membership members, const __grid_constant__ Sizes sizes, const float* __restrict__ weight,
-                             const float* __restrict__ variance, float* __restrict__ q) {
-  SIMT_SHARED(step, tile::Step<2>);
-  const int first_class = static_cast<int>(blockIdx.x) * tile::kExtent, first_slot = static_cast<int>(blockIdx.y) * tile::kExtent;
-  const int part = static_cast<int>(blockIdx.z), present = *members.present;
-  if (first_slot >= present) return;
-  const int C = sizes.C, A = sizes.A, begin = part * kSlice, depth = A - begin < kSlice ? A - begin : kSlice;
-  float sums[tile::kOwn][tile::kOwn] = {};
-  tile::add_terms<Neighbours::along_k, Neighbours::along_k>(
-      step, depth,
-      [&](int position, int k, float(&values)[4]) {
-        const int j = first_class + position;
-        tile::load_four<width>(weight + std::int64_t{j} * A + begin + k, j < C ? depth - k : 0, values);
-      },
-      [&](int position, int k, float(&values)[2][4]) {
-        const int slot = first_slot + position, left = slot < present ? depth - k : 0;
-        const std::int64_t at = slot < present ? std::int64_t{members.classes[slot]} * A + begin + k : 0;
-        tile::load_four<width>(weight + at, left, values[0]);
-        tile::load_four<width>(variance + at, left, values[1]);
-      },
-      [](int, int j, float w, const float(&own)[2][tile::kOwn]) {
-        const float difference = w - own[0][j];
-        return difference * difference * own[1][j];
-      },
-      sums);
-#pragma unroll
-  for (int i = 0; i < tile::kOwn; ++i) {
-#pragma unroll
-    for (int j = 0; j < tile::kOwn; ++j) {
-      const int other = first_class + tile::own_row() + i, slot = first_slot + tile::own_column() + j;
-      if (other < C && slot < present) q[(std::int64_t{slot} * sizes.parts + part) * C + other] = sums[i][j];
-    }
-  }
-}
+constexpr int kThreads = 128;
 
 // Blocks: samples by classes; a thread an element. NOTE: a label outside [0,C), which nobody on the card can refuse, makes the sample's logits NaN.
 __global__ void __launch_bounds__(kThreads)
-    augment_kernel(const std::int32_t* __restrict__ labels, const int* __restrict__ slots, const __grid_constant__ Sizes sizes,
-                   const float* __restrict__ logits, const float* __restrict__ q, const float* __restrict__ ratio, float* __restrict__ augmented) {
-  const int C = sizes.C, j = static_cast<int>(blockIdx.y) * kThreads + static_cast<int>(threadIdx.x), label = labels[blockIdx.x];
+    augment_kernel(const std::int32_t* __restrict__ labels, const int* __restrict__ slots, int C, const float* __restrict__ logits,
+                   const __grid_constant__ CorrectionTable table, const float* __restrict__ ratio, float* __restrict__ augmented) {
+  const int j = static_cast<int>(blockIdx.y) * kThreads + static_cast<int>(threadIdx.x), label = labels[blockIdx.x];
   if (j >= C) return;
   const std::int64_t at = std::int64_t{blockIdx.x} * C + j;
   float value = logits[at];
   if (label < 0 || label >= C) {
     value = std::numeric_limits<float>::quiet_NaN();
   } else if (*ratio != 0) {
-    const float* part = q + std::int64_t{slots[label]} * sizes.parts * C + j;
+    const float* part = table.q + std::int64_t{slots[label]} * table.parts * C + j;
     float sum = part[0];
-    for (int p = 1; p < sizes.parts; ++p) sum += part[std::int64_t{p} * C];
+    for (int p = 1; p < table.parts; ++p) sum += part[std::int64_t{p} * C];
     value += *ratio / 2 * sum;
   }
   augmented[at] = value;
 }
 
-// q, for all classes that are present.
-const float* correction_of(const Context& context, Scratch& scratch, const IsdaForward& op, const Membership& members, const Sizes& sizes) {
-  const auto most = static_cast<unsigned>(members.most), parts = static_cast<unsigned>(sizes.parts), row_tiles = blocks_for(sizes.C, tile::kExtent);
-  float* q = scratch.take<float>(std::int64_t{members.most} * sizes.parts * sizes.C);
-  const auto *weight = op.weight.as<float>(), *covariance = op.covariance.as<float>();
-  dispatch_width<float>(sizes.A, are_aligned({op.weight, op.covariance, op.u}), [&]<int width>() {
-    if (op.u) {
-      launch(context, {.name = "isda_multiply", .grid = most * parts * row_tiles, .block = tile::kThreads}, multiply_kernel<width>, members, sizes, weight,
-             covariance, op.u.as<float>(), q);
-    } else {
-      launch(context, {.name = "isda_multiply_diagonal", .grid = dim3(row_tiles, blocks_for(most, tile::kExtent), parts), .block = tile::kThreads},
-             multiply_diagonal_kernel<width>, members, sizes, weight, covariance, q);
-    }
-  });
-  return q;
+void run_forward(const Context& context, Scratch& scratch, const IsdaForward& op, const Correction& correction) {
+  const auto [N, C] = op.logits.extents<2>();
+  const ConstView features = as_f32(context, scratch, op.name, op.features);
+  run(Cuda{}, context, Linear{.x = features, .weight = op.weight, .bias = op.bias, .y = op.logits});
+  const CorrectionTable table = correction_of(context, scratch, correction);
+  launch(context, LaunchShape{.name = op.name, .grid = dim3(static_cast<unsigned>(N), blocks_for(C, kThreads)), .block = kThreads}, augment_kernel,
+         op.labels.as<std::int32_t>(), op.slots.as<std::int32_t>(), static_cast<int>(C), op.logits.as<float>(), table, op.ratio.as<float>(),
+         op.augmented_logits.as<float>());
 }
 
 }  // namespace
 
 void run(Cuda, const Context& context, const IsdaForward& op) {
-  const std::int64_t N = op.features.extent(0), classes = op.weight.extent(0);
-  const int C = static_cast<int>(classes), A = static_cast<int>(op.features.extent(1));
-  const Sizes sizes{.C = C, .A = A, .parts = static_cast<int>(blocks_for(A, op.u ? tile::kExtent : kSlice))};
   Scratch scratch = context.scratch();
-  const ConstView features = as_f32(context, scratch, op.name, op.features);
-  const Membership members = membership_of(context, scratch, op.labels, classes, op.slots.as<std::int32_t>());
-  run(Cuda{}, context, Linear{.x = features, .weight = op.weight, .bias = op.bias, .y = op.logits});
-  const float* q = correction_of(context, scratch, op, members, sizes);
-  launch(context, LaunchShape{.name = op.name, .grid = dim3(static_cast<unsigned>(N), blocks_for(C, kThreads)), .block = kThreads}, augment_kernel,
-         op.labels.as<std::int32_t>(), op.slots.as<std::int32_t>(), sizes, op.logits.as<float>(), q, op.ratio.as<float>(), op.augmented_logits.as<float>());
+  // NOTE: without terms the covariance is only read.
+  const View covariance(const_cast<void*>(op.covariance.data()), op.covariance.type(), op.covariance.shape());
+  const Membership members = membership_of(context, scratch, op.labels, op.weight.extent(0), op.slots.as<std::int32_t>());
+  run_forward(context, scratch, op, {.members = members, .weight = op.weight, .covariance = covariance, .u = op.u});
 }
 
 void run(Cuda, const Context& context, const IsdaUpdateForward& op) {
-  run(Cuda{}, context, update_of(op));
-  run(Cuda{}, context, forward_of(op));
+  Scratch scratch = context.scratch();
+  const Membership members = membership_of(context, scratch, op.labels, op.weight.extent(0), op.slots.as<std::int32_t>());
+  const BatchTerms terms = fold_on_card(context, scratch, op.name, members, op.features, op.count, op.mean);
+  Correction correction{.members = members, .weight = op.weight, .covariance = op.covariance, .u = op.u};
+  if (op.covariance.shape().rank() == 3) {
+    correction.terms = terms;
+    correction.count = op.count;
+  } else {
+    add_terms_on_card(context, members, terms, op.covariance, op.count);
+  }
+  run_forward(context, scratch, forward_of(op), correction);
 }
 
 }  // namespace isda::kernels

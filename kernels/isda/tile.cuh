@@ -3,7 +3,7 @@
 //
 //   sums(r,c) += sum over k of term(a(r,k), b(k,c))        r, c in the tile, k = 0 ... depth - 1, in this order whatever the tile
 //
-// The term is the product where matrices are multiplied; the diagonal covariance has others, with one or two operands b.
+// The term is the product where matrices are multiplied, rounded with the sum; the diagonal covariance has others, with one or two operands b.
 //
 // 256 threads; each keeps 4 x 4 neighbours of the tile in registers. The block walks along k in steps of 16: its threads bring 16 x 64 of a and of
 // b to shared memory, four values of each a thread; then every thread adds its terms, two loads of 16 bytes for 16 products. While a step is
@@ -78,9 +78,9 @@ struct Brought {
 };
 
 // load_a(position, k, values) fetches the four values of a from there on, zeros where it ends; load_b likewise those of each operand b.
-// term(i, j, a, b): a of the thread's row i; b[operand][j] of its column j. All threads of the block come here.
-template <Neighbours a_neighbours, Neighbours b_neighbours, int b_operands, class LoadA, class LoadB, class Term>
-__device__ __forceinline__ void add_terms(Step<b_operands>& step, int depth, LoadA&& load_a, LoadB&& load_b, Term&& term, float (&sums)[kOwn][kOwn]) {
+// add(sum, i, j, a, b) adds a term: a of the thread's row i; b[operand][j] of its column j. All threads of the block come here.
+template <Neighbours a_neighbours, Neighbours b_neighbours, int b_operands, class LoadA, class LoadB, class Add>
+__device__ __forceinline__ void add_terms(Step<b_operands>& step, int depth, LoadA&& load_a, LoadB&& load_b, Add&& add, float (&sums)[kOwn][kOwn]) {
   const Brought<a_neighbours> a_place;
   const Brought<b_neighbours> b_place;
   float a[4], b[b_operands][4];
@@ -104,7 +104,7 @@ __device__ __forceinline__ void add_terms(Step<b_operands>& step, int depth, Loa
 #pragma unroll
       for (int i = 0; i < kOwn; ++i) {
 #pragma unroll
-        for (int j = 0; j < kOwn; ++j) sums[i][j] += term(i, j, of_rows[i], of_columns);
+        for (int j = 0; j < kOwn; ++j) add(sums[i][j], i, j, of_rows[i], of_columns);
       }
     }
     // Nobody reads the step any more.
@@ -117,7 +117,7 @@ template <Neighbours a_neighbours, Neighbours b_neighbours, class LoadA, class L
 __device__ __forceinline__ void add_products(Step<>& step, int depth, LoadA&& load_a, LoadB&& load_b, float (&sums)[kOwn][kOwn]) {
   add_terms<a_neighbours, b_neighbours>(
       step, depth, load_a, [&](int position, int k, float(&values)[1][4]) { load_b(position, k, values[0]); },
-      [](int, int j, float a, const float(&b)[1][kOwn]) { return a * b[0][j]; }, sums);
+      [](float& sum, int, int j, float a, const float(&b)[1][kOwn]) { sum = fmaf(a, b[0][j], sum); }, sums);
 }
 
 }  // namespace isda::kernels::tile

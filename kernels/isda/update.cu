@@ -14,7 +14,7 @@
 #include <cmath>
 
 #include "kernels/isda/isda.h"
-#include "kernels/isda/membership.cuh"
+#include "kernels/isda/statistics.cuh"
 #include "kernels/isda/tile.cuh"
 
 namespace isda::kernels {
@@ -25,18 +25,10 @@ using tile::Neighbours;
 
 constexpr int kThreads = 128;  // features of a block, where a thread has one
 
-// What a batch adds to the covariance of the class in a slot.
-struct Terms {
-  float* rows;  // (N+most,A) z_0 ... z_m of slot 0, of slot 1, ...
-  float* keep;  // (most)
-
-  __device__ std::int64_t first_row(const Membership& members, int slot) const { return members.begin[slot] + slot; }
-};
-
 // Blocks: slots by features. NOTE: the count stays as it is, since other blocks of the class read it too; the next launch adds to it.
 template <class T>
 __global__ void __launch_bounds__(kThreads) fold_kernel(const __grid_constant__ Membership members, const T* __restrict__ features, int A,
-                                                        const float* __restrict__ count, float* __restrict__ mean, const __grid_constant__ Terms terms) {
+                                                        const float* __restrict__ count, float* __restrict__ mean, const __grid_constant__ BatchTerms terms) {
   const int slot = static_cast<int>(blockIdx.x), a = static_cast<int>(blockIdx.y) * kThreads + static_cast<int>(threadIdx.x);
   if (slot >= *members.present || a >= A) return;
   const int c = members.classes[slot], m = members.count(slot);
@@ -62,7 +54,7 @@ __global__ void __launch_bounds__(kThreads) fold_kernel(const __grid_constant__ 
 // Blocks: slots by tiles of S_c.
 template <int width>
 __global__ void __launch_bounds__(tile::kThreads, tile::kBlocks)
-    covariance_kernel(const __grid_constant__ Membership members, const __grid_constant__ Terms terms, int A, int tiles, float* covariance, float* count) {
+    covariance_kernel(const __grid_constant__ Membership members, const __grid_constant__ BatchTerms terms, int A, int tiles, float* covariance, float* count) {
   SIMT_SHARED(step, tile::Step<>);
   const int slot = static_cast<int>(blockIdx.x) / (tiles * tiles), tile_of_slot = static_cast<int>(blockIdx.x) % (tiles * tiles);
   if (slot >= *members.present) return;
@@ -96,7 +88,7 @@ __global__ void __launch_bounds__(tile::kThreads, tile::kBlocks)
 
 // Blocks: slots by features.
 __global__ void __launch_bounds__(kThreads)
-    variance_kernel(const __grid_constant__ Membership members, const __grid_constant__ Terms terms, int A, float* variance, float* count) {
+    variance_kernel(const __grid_constant__ Membership members, const __grid_constant__ BatchTerms terms, int A, float* variance, float* count) {
   const int slot = static_cast<int>(blockIdx.x), a = static_cast<int>(blockIdx.y) * kThreads + static_cast<int>(threadIdx.x);
   if (slot >= *members.present || a >= A) return;
   const int c = members.classes[slot], m = members.count(slot);
@@ -110,27 +102,37 @@ __global__ void __launch_bounds__(kThreads)
 
 }  // namespace
 
-void run(Cuda, const Context& context, const IsdaUpdate& op) {
-  const std::int64_t N = op.features.extent(0);
-  const int A = static_cast<int>(op.features.extent(1));
-  Scratch scratch = context.scratch();
-  const Membership members = membership_of(context, scratch, op.labels, op.count.extent(0), nullptr);
-  const Terms terms{.rows = scratch.take<float>((N + members.most) * A), .keep = scratch.take<float>(members.most)};
-  const dim3 slots_by_features(static_cast<unsigned>(members.most), blocks_for(A, kThreads));
-  dispatch_cuda(op.name, op.features.type(), [&]<class T>() {
-    launch(context, LaunchShape{.name = "isda_fold", .grid = slots_by_features, .block = kThreads}, fold_kernel<T>, members, elements<T>(op.features), A,
-           op.count.as<float>(), op.mean.as<float>(), terms);
+BatchTerms fold_on_card(const Context& context, Scratch& scratch, const char* operation, const Membership& members, const ConstView& features,
+                        const View& count, const View& mean) {
+  const auto [N, A] = features.extents<2>();
+  const BatchTerms terms{.rows = scratch.take<float>((N + members.most) * A), .keep = scratch.take<float>(members.most)};
+  dispatch_cuda(operation, features.type(), [&, A = A]<class T>() {
+    launch(context, LaunchShape{.name = "isda_fold", .grid = dim3(static_cast<unsigned>(members.most), blocks_for(A, kThreads)), .block = kThreads},
+           fold_kernel<T>, members, elements<T>(features), static_cast<int>(A), count.as<float>(), mean.as<float>(), terms);
   });
-  if (op.covariance.shape().rank() == 3) {
-    const unsigned tiles = blocks_for(A, tile::kExtent), blocks = static_cast<unsigned>(members.most) * tiles * tiles;
-    dispatch_width<float>(A, are_aligned({op.covariance}), [&]<int width>() {
-      launch(context, {.name = op.name, .grid = blocks, .block = tile::kThreads}, covariance_kernel<width>, members, terms, A, static_cast<int>(tiles),
-             op.covariance.as<float>(), op.count.as<float>());
+  return terms;
+}
+
+void add_terms_on_card(const Context& context, const Membership& members, const BatchTerms& terms, const View& covariance, const View& count) {
+  const int A = static_cast<int>(covariance.extent(1));
+  const auto most = static_cast<unsigned>(members.most);
+  if (covariance.shape().rank() == 3) {
+    const unsigned tiles = blocks_for(A, tile::kExtent);
+    dispatch_width<float>(A, are_aligned({covariance}), [&]<int width>() {
+      launch(context, {.name = "isda_update", .grid = most * tiles * tiles, .block = tile::kThreads}, covariance_kernel<width>, members, terms, A,
+             static_cast<int>(tiles), covariance.as<float>(), count.as<float>());
     });
   } else {
-    launch(context, LaunchShape{.name = op.name, .grid = slots_by_features, .block = kThreads}, variance_kernel, members, terms, A, op.covariance.as<float>(),
-           op.count.as<float>());
+    launch(context, LaunchShape{.name = "isda_update", .grid = dim3(most, blocks_for(A, kThreads)), .block = kThreads}, variance_kernel, members, terms, A,
+           covariance.as<float>(), count.as<float>());
   }
+}
+
+void run(Cuda, const Context& context, const IsdaUpdate& op) {
+  Scratch scratch = context.scratch();
+  const Membership members = membership_of(context, scratch, op.labels, op.count.extent(0), nullptr);
+  const BatchTerms terms = fold_on_card(context, scratch, op.name, members, op.features, op.count, op.mean);
+  add_terms_on_card(context, members, terms, op.covariance, op.count);
 }
 
 }  // namespace isda::kernels

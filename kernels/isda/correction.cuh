@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// What corrects the logits: the table Q[c,j] = D_c[j] S_c D_c[j]^T of the classes c that are present, D_c[j] = w_j - w_c; and U_c = D_c S_c beside it.
+#pragma once
+#include "kernels/isda/streaming_pass.cuh"
+
+namespace isda::kernels {
+
+// NOTE: products in f32 keep f32's digits; the card's context is yet to say which are wanted.
+inline constexpr F32Products kProducts = F32Products::three_tf32;
+
+struct Correction {
+  Membership members;
+  ConstView weight;       // (C,A)
+  View covariance;        // (C,A,A) or (C,A); changed only where there are terms
+  BatchTerms terms = {};  // full only: added to the covariance on the way
+  View count = {};        // (C), likewise
+  View u = {};            // (min(N,C),C,A), full only
+  F32Products products = kProducts;
+};
+
+// In device memory.
+struct CorrectionTable {
+  const float* q;  // (most,parts,C): the sum over the parts, in order, is Q[c,j]
+  int parts;
+};
+CorrectionTable correction_of(const Context& context, Scratch& scratch, const Correction& op);
+
+}  // namespace isda::kernels
