@@ -6,7 +6,7 @@
     scripts/parity_table.py build/parity.json
 
 Prints Markdown, a row an operation: over how many problems, and the largest error seen beside the one allowed; where the card's tests ran, a table for
-them. Exit status 1 when a test failed or was skipped, or an operation was not compared at all.
+them, and one for the operations that have a choice of products of f32. Exit status 1 when a test failed or was skipped, or an operation was not compared at all.
 """
 import argparse
 import json
@@ -21,12 +21,17 @@ CARD_HEADER = """
 |---|---|---|---|---|---|"""
 CARD_SUITES = ("Cuda_f32", "Cuda_bf16")
 
+PRODUCTS_HEADER = """
+| operation | problems | card, f32 by 3xtf32 | allowed | by tf32 | allowed | plain | allowed |
+|---|---|---|---|---|---|---|---|"""
+PRODUCTS_SUITES = ("Cuda_f32", "Cuda_tf32", "Cuda_plain")
+
 
 def rows_of(results):
     """operation -> {suite: [(error, allowed, passed), ...]}"""
     rows = {}
     for suite in results["testsuites"]:
-        if suite["name"] not in ("Parity", "Gradient", "Threads", *CARD_SUITES):
+        if suite["name"] not in ("Parity", "Gradient", "Threads", *CARD_SUITES, *PRODUCTS_SUITES):
             continue
         for test in suite["testsuite"]:
             operation = test["name"].rsplit("_", 1)[0]
@@ -69,6 +74,14 @@ def main(arguments=None):
             print(f"| {operation} | {len(f32)} | {' | '.join(cells(f32, 'none'))} | {' | '.join(cells(bf16, 'none'))} |")
             if len(f32) != len(suites.get("Parity", [])) or len(bf16) != len(f32):
                 wrong.append(f"{operation}: not every problem was compared on the card")
+    with_products = [(operation, suites) for operation, suites in sorted(rows.items()) if any(suite in suites for suite in PRODUCTS_SUITES[1:])]
+    if with_products:
+        print(PRODUCTS_HEADER)
+        for operation, suites in with_products:
+            found = [suites.get(suite, []) for suite in PRODUCTS_SUITES]
+            print(f"| {operation} | {len(found[0])} | {' | '.join(' | '.join(cells(tests, 'none')) for tests in found)} |")
+            if len({len(tests) for tests in found}) != 1:
+                wrong.append(f"{operation}: not every problem was compared with every product of f32")
     for line in wrong:
         print(f"parity: {line}", file=sys.stderr)
     return 1 if wrong else 0

@@ -57,10 +57,17 @@ Fill away_from(double kink, double gap = 0.05);
 Fill distinct();
 Fill constant(double value);
 
+// Rounding to TF32, which has 10 bits of mantissa, moves an operand by 2^-11 of itself at most, and so a product by 2^-10. The error of a sum is that of its
+// terms, of which the sum is less where they cancel: twice that.
+inline constexpr double kTf32Tolerance = 2 * 0x1p-10;
+
 // The largest error allowed, as a share of the largest magnitude of the reference's output; bf16: in a run of bf16 activations, and for arrays of bf16.
 struct Tolerance {
   double f32 = 1e-5;
   double bf16 = 2e-2;
+  // f32 on the card by other products (kernels/common/f32_products.h); 0: the operation multiplies no matrices there, and is not run by them.
+  double tf32 = 0;
+  double plain = 0;
 };
 
 // One instance of an operation: its arrays in memory and the launches on them.

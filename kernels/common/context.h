@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "kernels/common/f32_products.h"
+
 struct CUstream_st;  // a CUDA stream
 
 namespace isda {
@@ -83,6 +85,9 @@ class Context {
 
   Device device() const { return device_; }
   int threads() const { return threads_; }
+  // How operations on the cuda device that are enqueued from now on multiply f32; others have one way.
+  F32Products f32_products() const { return f32_products_; }
+  void set_f32_products(F32Products products) { f32_products_ = products; }
   // Where operations on the cuda device are enqueued; null on others.
   CUstream_st* stream() const { return stream_.get(); }
   // Waits until everything enqueued is done, and throws Error when some of it failed; on other devices nothing is ever waiting.
@@ -113,6 +118,7 @@ class Context {
 
   Device device_;
   int threads_;
+  F32Products f32_products_ = F32Products::three_tf32;
   std::unique_ptr<CUstream_st, DestroyStream> stream_;
   std::unique_ptr<Arena> arena_;
   mutable Arena* scratch_arena_ = arena_.get();

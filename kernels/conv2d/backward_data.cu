@@ -15,7 +15,7 @@
 // dy' lies along the depth (u,v,k), weight along C. The epilogue adds the residual, applies the mask, stores dx and takes the two sums of what was stored,
 // which the last block adds up.
 //
-//   tiles 128 x 16, 128 x 32 or 64 x 64, by C;   FLOP  2 pixels of y K R S C, for f32 three times that on the tensor cores
+//   tiles 128 x 16, 128 x 32 or 64 x 64, by C;   FLOP  2 pixels of y K R S C, for f32 by 3xtf32 three times that on the tensor cores
 //   bytes  dx, residual, mask.x and sums.x once; dy (and y) once a tap and 64 channels of dx, of which the caches keep most
 #include "kernels/conv2d/epilogue.cuh"
 
@@ -24,6 +24,8 @@ namespace isda::kernels {
 namespace {
 
 using namespace implicit_gemm;
+
+using Tiles = Tilings<Tiling<128, 16, 4>, Tiling<128, 32, 4>, Tiling<64, 64, 2>>;
 
 // The weights of a class of taps, as a matrix: row (u,v,k), column c is weight[k, first_r + u*step, first_s + v*step, c].
 template <class T>
@@ -157,7 +159,7 @@ template <class T, class Tiling, Load load>
 constexpr std::size_t kSharedBytes = shared_bytes<Tiling, GradientOperand<T, load>, WeightOperand<T, load>, kPacked<T>>();
 
 // NOTE: with a least number of blocks that leaves registers enough: ptxas, left alone, spills one or two to fit another block.
-template <class T, class Tiling, Load load>
+template <class T, class Tiling, Load load, F32Products products>
 __global__ void __launch_bounds__(kThreads, 2) backward_data_kernel(const __grid_constant__ BackwardData<T> conv) {
   SharedCarver carver;
   T* shared = carver.template take<T>(kSharedBytes<T, Tiling, load> / sizeof(T), 128);
@@ -179,7 +181,7 @@ __global__ void __launch_bounds__(kThreads, 2) backward_data_kernel(const __grid
   weight.matrix.source.values += std::int64_t{block.group} * group_K * conv.weight.R * conv.weight.S * conv.weight.column_count;
 
   typename Tiling::Sums sums = {};
-  accumulate<Tiling>(dy, weight, block.first_row, block.first_column, 0, depth, shared, sums);
+  accumulate<Tiling, products>(dy, weight, block.first_row, block.first_column, 0, depth, shared, sums);
 
   const SharedTile<Tiling> tile(shared, kPacked<T>);
   spread(sums, tile);
@@ -239,13 +241,13 @@ void run(Cuda, const Context& context, const Conv2dBackwardData& op) {
   dispatch_cuda(op.name, op.dx.type(), [&]<class T>() {
     const bool is_aligned =
         group_K % kPacked<T> == 0 && group_C % kPacked<T> == 0 && are_aligned({op.dy, op.weight, prologue.y, prologue.scale, prologue.y_scale, prologue.shift});
-    dispatch<Tiling<128, 16, 4>, Tiling<128, 32, 4>, Tiling<64, 64, 2>>(group_C, is_aligned, has_word(prologue), [&]<class Tiling, Load load>() {
+    dispatch<T, Tiles>(context, group_C, is_aligned, has_word(prologue), [&]<class Tiling, Load load, F32Products products>() {
       Scratch scratch = context.scratch();
       BackwardData<T> conv = arguments_of<T>(op);
       const dim3 grid = grid_of<Tiling>(conv.dy.row_count, group_C, op.groups, classes);
       if (op.epilogue.sums.x) conv.sums = take_block_sums(context, scratch, std::int64_t{classes} * blocks_for(conv.dy.row_count, Tiling::kRows), C, grid);
-      launch(context, {.name = op.name, .grid = grid, .block = kThreads, .shared_bytes = kSharedBytes<T, Tiling, load>}, backward_data_kernel<T, Tiling, load>,
-             conv);
+      launch(context, {.name = op.name, .grid = grid, .block = kThreads, .shared_bytes = kSharedBytes<T, Tiling, load>},
+             backward_data_kernel<T, Tiling, load, products>, conv);
     });
   });
 }

@@ -15,7 +15,7 @@
 //
 // Both operands lie along the other extent than the depth: a pixel has its channels side by side.
 //
-//   tiles 16 x 128, 32 x 128 or 64 x 64, by K;   FLOP  2 pixels K R S C, for f32 three times that on the tensor cores
+//   tiles 16 x 128, 32 x 128 or 64 x 64, by K;   FLOP  2 pixels K R S C, for f32 by 3xtf32 three times that on the tensor cores
 //   bytes  dy once a 128 columns; x once a tap, of which the caches keep most; the partial results, at most 4096 tiles, are written and read once
 #include "kernels/conv2d/epilogue.cuh"
 
@@ -24,6 +24,8 @@ namespace isda::kernels {
 namespace {
 
 using namespace implicit_gemm;
+
+using Tiles = Tilings<Tiling<16, 128, 1>, Tiling<32, 128, 1>, Tiling<64, 64, 2>>;
 
 // Four blocks for each of the 132 multiprocessors of an H200: all of them run at once.
 constexpr std::int64_t kBlocks = 528;
@@ -95,7 +97,7 @@ template <class T, class Tiling, Load load>
 constexpr std::size_t kSharedBytes = shared_bytes<Tiling, GradientOperand<T, load>, PatchOperand<T, load>, kPacked<float>>();
 
 // NOTE: with a least number of blocks that leaves registers enough: ptxas, left alone, spills one or two to fit another block.
-template <class T, class Tiling, Load load>
+template <class T, class Tiling, Load load, F32Products products>
 __global__ void __launch_bounds__(kThreads, 2) backward_weights_kernel(const __grid_constant__ BackwardWeights<T> conv) {
   SharedCarver carver;
   T* shared = carver.template take<T>(kSharedBytes<T, Tiling, load> / sizeof(T), 128);
@@ -108,7 +110,7 @@ __global__ void __launch_bounds__(kThreads, 2) backward_weights_kernel(const __g
   const int end = begin + (left < conv.pixels_of_split ? left : conv.pixels_of_split);
 
   typename Tiling::Sums sums = {};
-  accumulate<Tiling>(dy, patches, block.first_row, block.first_column, begin, end, shared, sums);
+  accumulate<Tiling, products>(dy, patches, block.first_row, block.first_column, begin, end, shared, sums);
 
   const SharedTile<Tiling> tile(shared, kPacked<float>);
   spread(sums, tile);
@@ -129,7 +131,7 @@ void run(Cuda, const Context& context, const Conv2dBackwardWeights& op) {
     const bool is_aligned = group_K % kPacked<T> == 0 && group_C % kPacked<T> == 0 &&
                             are_aligned({op.x, prologue.scale, prologue.shift, op.dy, gradient.y, gradient.scale, gradient.y_scale, gradient.shift});
     const bool has_words = has_word(prologue) || has_word(gradient);
-    dispatch<Tiling<16, 128, 1>, Tiling<32, 128, 1>, Tiling<64, 64, 2>>(group_K, is_aligned, has_words, [&]<class Tiling, Load load>() {
+    dispatch<T, Tiles>(context, group_K, is_aligned, has_words, [&]<class Tiling, Load load, F32Products products>() {
       // Share out the steps of the depth.
       constexpr int kDepth = PatchOperand<T, load>::template Tile<Tiling::kColumns>::kDepth;
       const dim3 tiles = grid_of<Tiling>(group_K, columns, op.groups);
@@ -154,7 +156,7 @@ void run(Cuda, const Context& context, const Conv2dBackwardWeights& op) {
                                     .tickets = context.tickets(std::int64_t{tiles.x} * tiles.y * (blocks_for(splits, kGroup) + 1)),
                                     .stores_packed = columns % kPacked<float> == 0 && are_aligned({op.dweight})};
       launch(context, {.name = op.name, .grid = dim3(tiles.x, tiles.y, splits), .block = kThreads, .shared_bytes = kSharedBytes<T, Tiling, load>},
-             backward_weights_kernel<T, Tiling, load>, conv);
+             backward_weights_kernel<T, Tiling, load, products>, conv);
     });
   });
 }

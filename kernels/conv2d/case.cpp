@@ -191,7 +191,7 @@ const Declare conv2d{
                 {4, 14, 14, 1024, 256, 1, 1, 1, 0},
             },
         .make = make,
-        .tolerance = {.f32 = 1e-5, .bf16 = 2e-2},
+        .tolerance = {.f32 = 1e-5, .bf16 = 2e-2, .tf32 = kTf32Tolerance, .plain = 4e-6},
     }};
 
 // A mean of some hundred deviations: a variance taken as E[x^2] - E[x]^2 has no correct digit here, nor one of y before it was rounded to bf16.
@@ -200,7 +200,7 @@ const Declare far_mean{CaseOf<Sizes>{
     .name = "conv2d_far_mean",
     .shapes = {{1, 15, 14, 4, 16, 1, 1, 1, 0, 1, {.statistics = true, .residual = true, .far_residual = true}}},
     .make = make,
-    .tolerance = {.f32 = 1e-4, .bf16 = 2e-2},
+    .tolerance = {.f32 = 1e-4, .bf16 = 2e-2, .tf32 = kTf32Tolerance, .plain = 1e-4},
 }};
 
 }  // namespace

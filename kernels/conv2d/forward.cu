@@ -9,7 +9,7 @@
 //
 //   mean = sum n_i mean_i / n        squares = sum (squares_i + n_i (mean_i - mean)^2)
 //
-//   tiles 128 x 16, 128 x 32 or 64 x 64, by K;   FLOP  2 pixels K R S C, for f32 three times that on the tensor cores
+//   tiles 128 x 16, 128 x 32 or 64 x 64, by K;   FLOP  2 pixels K R S C, for f32 by 3xtf32 three times that on the tensor cores
 //   bytes  y once, the residual once; x once a tap and 64 channels of y, of which the caches keep most; the weights once a tile of rows, from the L2 cache
 #include "kernels/conv2d/epilogue.cuh"
 
@@ -18,6 +18,8 @@ namespace isda::kernels {
 namespace {
 
 using namespace implicit_gemm;
+
+using Tiles = Tilings<Tiling<128, 16, 4>, Tiling<128, 32, 4>, Tiling<64, 64, 2>>;
 
 template <class T>
 struct Forward {
@@ -132,7 +134,7 @@ template <class T, class Tiling, Load load>
 constexpr std::size_t kSharedBytes = shared_bytes<Tiling, PatchOperand<T, load>, WeightOperand<T, load>, kPacked<T>>();
 
 // NOTE: with a least number of blocks that leaves registers enough: ptxas, left alone, spills one or two to fit another block.
-template <class T, class Tiling, Load load>
+template <class T, class Tiling, Load load, F32Products products>
 __global__ void __launch_bounds__(kThreads, 3) forward_kernel(const __grid_constant__ Forward<T> conv) {
   SharedCarver carver;
   T* shared = carver.template take<T>(kSharedBytes<T, Tiling, load> / sizeof(T), 128);
@@ -143,7 +145,7 @@ __global__ void __launch_bounds__(kThreads, 3) forward_kernel(const __grid_const
   weight.matrix.source.values += std::int64_t{block.group} * conv.weight.row_count * conv.weight.channels;
 
   typename Tiling::Sums sums = {};
-  accumulate<Tiling>(patches, weight, block.first_row, block.first_column, 0, conv.x.column_count, shared, sums);
+  accumulate<Tiling, products>(patches, weight, block.first_row, block.first_column, 0, conv.x.column_count, shared, sums);
 
   const SharedTile<Tiling> tile(shared, kPacked<T>);
   spread(sums, tile);
@@ -160,7 +162,7 @@ void run(Cuda, const Context& context, const Conv2d& op) {
   const Conv2dEpilogue::Statistics& statistics = op.epilogue.statistics;
   dispatch_cuda(op.name, op.x.type(), [&]<class T>() {
     const bool is_aligned = group_C % kPacked<T> == 0 && are_aligned({op.x, op.weight, op.prologue.scale, op.prologue.shift});
-    dispatch<Tiling<128, 16, 4>, Tiling<128, 32, 4>, Tiling<64, 64, 2>>(group_K, is_aligned, has_word(op.prologue), [&]<class Tiling, Load load>() {
+    dispatch<T, Tiles>(context, group_K, is_aligned, has_word(op.prologue), [&]<class Tiling, Load load, F32Products products>() {
       Scratch scratch = context.scratch();
       Forward<T> conv{.x = patches_of(source_of<T>(op.x, op.prologue), op.x, op.weight, op.y, op),
                       .weight = {.source = {.values = elements<T>(op.weight)},
@@ -176,7 +178,8 @@ void run(Cuda, const Context& context, const Conv2d& op) {
                       .stores_packed = group_K % kPacked<T> == 0 && are_aligned({op.y, op.epilogue.residual})};
       const dim3 grid = grid_of<Tiling>(rows, group_K, op.groups);
       if (statistics.mean) conv.moments = take_block_sums(context, scratch, blocks_for(rows, Tiling::kRows), K, grid);
-      launch(context, {.name = op.name, .grid = grid, .block = kThreads, .shared_bytes = kSharedBytes<T, Tiling, load>}, forward_kernel<T, Tiling, load>, conv);
+      launch(context, {.name = op.name, .grid = grid, .block = kThreads, .shared_bytes = kSharedBytes<T, Tiling, load>},
+             forward_kernel<T, Tiling, load, products>, conv);
     });
   });
 }

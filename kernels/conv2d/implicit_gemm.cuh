@@ -18,6 +18,7 @@
 //   async    cp.async, 16 bytes at a time                              where nothing is to be done to the elements
 //   packed   16 bytes at a time: into registers, f, shared memory      where a prologue has a word
 //   single   element by element                                        where channels are no multiple of 16 bytes, or an array is not aligned
+// and f32 is multiplied in one of three (kernels/common/f32_products.h), plain without tensor cores.
 //
 // In this file, in the order of the story: matrices (where an element lies), loading, the product, launches. What becomes of the product: epilogue.cuh.
 #pragma once
@@ -265,7 +266,7 @@ struct Operand {
 };
 
 // Adds the product of a's rows and b's columns to the block's tile, for the depths [begin, end). `shared`: as shared_bytes() says; free again behind it.
-template <class Tiling, class A, class B, class T>
+template <class Tiling, F32Products products, class A, class B, class T>
 __device__ __forceinline__ void accumulate(const A& a, const B& b, int first_row, int first_column, int begin, int end, T* shared,
                                            typename Tiling::Sums& sums) {
   using TileA = typename A::template Tile<Tiling::kRows>;
@@ -302,8 +303,8 @@ __device__ __forceinline__ void accumulate(const A& a, const B& b, int first_row
     ptx::cp_async_wait<kStages - 2>();
     __syncthreads();
     fetch(step + kStages - 1);
-    tensor_core::multiply_tiles<TileA, TileB>(a_tiles + step % kStages * TileA::kElements, b_tiles + step % kStages * TileB::kElements, Tiling::warp_row(),
-                                              Tiling::warp_column(), sums);
+    tensor_core::multiply_tiles<TileA, TileB, products>(a_tiles + step % kStages * TileA::kElements, b_tiles + step % kStages * TileB::kElements,
+                                                        Tiling::warp_row(), Tiling::warp_column(), sums);
     finish(step + kStages - 1);
   }
   __syncthreads();
@@ -334,17 +335,30 @@ dim3 grid_of(std::int64_t rows, std::int64_t columns, int groups, unsigned slice
   return dim3(blocks_for(rows, Tiling::kRows) * blocks_for(columns, Tiling::kColumns), static_cast<unsigned>(groups), slices);
 }
 
-// Calls body<Tiling, load>().
-template <class Narrow, class Medium, class Wide, class Body>
-void dispatch(std::int64_t narrow_extent, bool is_aligned, bool has_word, Body&& body) {
-  const auto with_tiling = [&]<class Tiling>() {
-    if (!is_aligned) return body.template operator()<Tiling, Load::single>();
-    if (has_word) return body.template operator()<Tiling, Load::packed>();
-    return body.template operator()<Tiling, Load::async>();
-  };
-  if (narrow_extent <= 16) return with_tiling.template operator()<Narrow>();
-  if (narrow_extent <= 32) return with_tiling.template operator()<Medium>();
-  return with_tiling.template operator()<Wide>();
+// For up to 16, up to 32 and more channels.
+template <class Narrow_, class Medium_, class Wide_>
+struct Tilings {
+  using Narrow = Narrow_;
+  using Medium = Medium_;
+  using Wide = Wide_;
+};
+
+// Calls body<Tiling, load, products>().
+template <class T, class Tilings, class Body>
+void dispatch(const Context& context, std::int64_t channels, bool is_aligned, bool has_word, Body&& body) {
+  dispatch_products<T>(context, [&]<F32Products products>() {
+    const auto with_tiling = [&]<class Tiling>() {
+      if (!is_aligned) return body.template operator()<Tiling, Load::single, products>();
+      // NOTE: plain products are there to compare with: `packed` does without a word too, and a third of their kernels is saved.
+      if constexpr (products != F32Products::plain) {
+        if (!has_word) return body.template operator()<Tiling, Load::async, products>();
+      }
+      return body.template operator()<Tiling, Load::packed, products>();
+    };
+    if (channels <= 16) return with_tiling.template operator()<typename Tilings::Narrow>();
+    if (channels <= 32) return with_tiling.template operator()<typename Tilings::Medium>();
+    return with_tiling.template operator()<typename Tilings::Wide>();
+  });
 }
 
 }  // namespace isda::kernels::implicit_gemm

@@ -33,7 +33,7 @@ const Declare linear{CaseOf<Sizes>{
           p.gradient("weight", "dweight");
           if (s.has_bias) p.gradient("bias", "dbias");
         },
-    .tolerance = {.f32 = 2e-6},
+    .tolerance = {.f32 = 2e-6, .tf32 = kTf32Tolerance, .plain = 2e-6},
 }};
 
 }  // namespace

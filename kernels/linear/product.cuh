@@ -4,9 +4,9 @@
 // A block of 128 threads makes a tile of 64 x 64 of c. It walks along K in steps of 64 bytes:
 //   cp.async brings the next tiles of a and b into shared memory, three stages deep, while
 //   ldmatrix takes fragments of the present ones, and
-//   mma.sync multiplies: each of the four warps owns 32 x 32 of c, in registers.
+//   mma.sync multiplies: each of the four warps owns 32 x 32 of c, in registers. (Plain products of f32: fused multiply-adds, into the same registers.)
 //
-// bytes  a once per 64 columns of c, b once per 64 rows, c once       FLOP  2 M N K, for f32 three times that on the tensor cores
+// bytes  a once per 64 columns of c, b once per 64 rows, c once       FLOP  2 M N K, for f32 by 3xtf32 three times that on the tensor cores
 #pragma once
 #include "kernels/common/tensor_core.cuh"
 
@@ -50,7 +50,7 @@ __device__ __forceinline__ void load_tile(T* tile, const T* matrix, std::int64_t
   }
 }
 
-template <class T, class Result, Along a_along, Along b_along, bool is_aligned>
+template <class T, class Result, Along a_along, Along b_along, bool is_aligned, F32Products products>
 __global__ void __launch_bounds__(kThreads) kernel(const T* __restrict__ a, const T* __restrict__ b, const float* __restrict__ bias, Result* __restrict__ c,
                                                    const __grid_constant__ ProductSizes sizes) {
   using TileA = Tile<T, a_along>;
@@ -89,8 +89,8 @@ __global__ void __launch_bounds__(kThreads) kernel(const T* __restrict__ a, cons
     ptx::cp_async_wait<kStages - 2>();
     __syncthreads();
     load_step(step + kStages - 1);
-    tensor_core::multiply_tiles<TileA, TileB>(a_tiles + step % kStages * TileA::kElements, b_tiles + step % kStages * TileB::kElements, row_in_tile,
-                                              column_in_tile, sums);
+    tensor_core::multiply_tiles<TileA, TileB, products>(a_tiles + step % kStages * TileA::kElements, b_tiles + step % kStages * TileB::kElements, row_in_tile,
+                                                        column_in_tile, sums);
   }
 
   // Each lane stores its pairs of neighbours together where every pair is aligned.
@@ -136,8 +136,11 @@ void multiply(const Context& context, const char* name, const T* a, const T* b, 
                           .shared_bytes = product::kSharedBytes<T, a_along, b_along>};
   constexpr auto kBytes = static_cast<std::int64_t>(sizeof(T));
   const bool is_aligned = product::is_aligned(a, sizes.a_stride * kBytes) && product::is_aligned(b, sizes.b_stride * kBytes);
-  launch(context, shape, is_aligned ? product::kernel<T, Result, a_along, b_along, true> : product::kernel<T, Result, a_along, b_along, false>, a, b, bias, c,
-         sizes);
+  dispatch_products<T>(context, [&]<F32Products products>() {
+    const auto kernel =
+        is_aligned ? product::kernel<T, Result, a_along, b_along, true, products> : product::kernel<T, Result, a_along, b_along, false, products>;
+    launch(context, shape, kernel, a, b, bias, c, sizes);
+  });
 }
 
 }  // namespace isda::kernels

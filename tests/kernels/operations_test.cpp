@@ -4,7 +4,8 @@
 //   Gradient   the reference's backward against central differences of its forward, f64
 //   Threads    the cpu device gives the same bits with one, two and three threads
 //   Cuda       the cuda device against the reference, f32 and bf16, under every schedule of the emulated card, and the same bits under all;
-//              once more with arrays that begin one element behind an aligned place, as views into larger ones may
+//              once more with arrays that begin one element behind an aligned place, as views into larger ones may. Where the operation multiplies f32 on
+//              tensor cores, with one TF32 product (tf32) and without tensor cores (plain) too: kernels of their own, so under every schedule as well
 // Each records the problem's label, and its largest error and the one allowed, from which scripts/parity_table.py makes a table.
 #include <gtest/gtest.h>
 
@@ -129,7 +130,9 @@ constexpr std::uint64_t kSeeds = 8;
 
 class Cuda : public testing::Test {
  public:
-  Cuda(const Make& make, DType type, const Tolerance& tolerance) : make_(make), type_(type), tolerance_(tolerance) {}
+  // products: of f32; the tolerance is theirs.
+  Cuda(const Make& make, DType type, const Tolerance& tolerance, F32Products products = F32Products::three_tf32)
+      : make_(make), type_(type), tolerance_(tolerance), products_(products) {}
 
   void TestBody() override {
     if (!cuda::card().is_usable) GTEST_SKIP() << cuda::card().description;
@@ -139,12 +142,12 @@ class Cuda : public testing::Test {
     usual_ = usual_magnitudes(make_, type_);
     const Strictly strictly;
     Problem first = problem_of(make_, type_, test_seed(), Device::cuda), actual = problem_of(make_, type_, test_seed(), Device::cuda);
-    first.run(Context(Device::cuda));
+    first.run(card());
     double worst = 0;
     for_each_order(
         [&](const std::string& order) {
           SCOPED_TRACE(order);
-          actual.run(Context(Device::cuda));
+          actual.run(card());
           worst = std::max(worst, compare(actual, expected));
           for (std::size_t i = 0; i < expected.arrays().size(); ++i) {
             EXPECT_TRUE(are_same_bits(actual.arrays()[i].view, first.arrays()[i].view)) << expected.arrays()[i].name << " differs between two runs";
@@ -153,12 +156,18 @@ class Cuda : public testing::Test {
         kSeeds);
     SCOPED_TRACE("arrays that are not aligned");
     Problem shifted = problem_of(make_, type_, test_seed(), Device::cuda, 1);
-    shifted.run(Context(Device::cuda));
+    shifted.run(card());
     worst = std::max(worst, compare(shifted, expected));
     record(expected.label(), worst, type_ == DType::bf16 ? tolerance_.bf16 : tolerance_.f32);
   }
 
  private:
+  Context card() const {
+    Context context(Device::cuda);
+    context.set_f32_products(products_);
+    return context;
+  }
+
   // The largest error.
   double compare(const Problem& actual, const Problem& expected) const {
     EXPECT_NO_THROW(actual.check_sentinels());
@@ -175,6 +184,7 @@ class Cuda : public testing::Test {
   Make make_;
   DType type_;
   Tolerance tolerance_;
+  F32Products products_;
   std::vector<double> usual_;
 };
 
@@ -249,6 +259,13 @@ const bool registered = [] {
       make(described);
       if (described.runs_on_card()) {
         add("Cuda_f32", [make, tolerance = declared.tolerance]() -> Cuda* { return new Cuda(make, DType::f32, tolerance); });
+        const auto add_products = [&](F32Products products, double allowed) {
+          if (allowed == 0) return;
+          const Tolerance tolerance{.f32 = allowed, .bf16 = declared.tolerance.bf16};
+          add(fmt::format("Cuda_{}", name_of(products)), [=]() -> Cuda* { return new Cuda(make, DType::f32, tolerance, products); });
+        };
+        add_products(F32Products::tf32, declared.tolerance.tf32);
+        add_products(F32Products::plain, declared.tolerance.plain);
         add("Cuda_bf16", [make, tolerance = declared.tolerance]() -> Cuda* { return new Cuda(make, DType::bf16, tolerance); });
       }
       if (!described.gradients().empty()) add("Gradient", [make]() -> Gradient* { return new Gradient(make); });

@@ -50,6 +50,20 @@ class ParityTable(unittest.TestCase):
         self.assertIn("sgd: not every problem was compared on the card", complained)
         self.assertIn("| sgd | 0 | none |  |", printed)
 
+    def test_products_of_f32_have_a_table_for_the_operations_that_choose(self):
+        suites = {"Parity": self.PARITY, "Gradient": self.GRADIENT, "Threads": self.THREADS, "Cuda_f32": self.PARITY, "Cuda_bf16": self.PARITY}
+        pools = self.PARITY[:2]
+        status, printed, complained = self.run_on(**suites, Cuda_tf32=[case(test["name"], "4.00e-04") for test in pools], Cuda_plain=pools)
+        self.assertEqual((status, complained), (0, ""))
+        self.assertIn("| max_pool | 2 | 3.0e-06 | 1e-05 | 4.0e-04 | 1e-05 | 3.0e-06 | 1e-05 |\n", printed)
+        self.assertEqual(printed.count("| sgd |"), 2, "it has no choice")
+        status, printed, complained = self.run_on(**suites, Cuda_tf32=pools, Cuda_plain=pools[:1])
+        self.assertEqual(status, 1)
+        self.assertIn("max_pool: not every problem was compared with every product of f32", complained)
+        status, printed, complained = self.run_on(**suites, Cuda_tf32=[pools[0], {**pools[1], "failures": [{}]}], Cuda_plain=pools)
+        self.assertEqual(status, 1)
+        self.assertIn("| max_pool | 2 | 3.0e-06 | 1e-05 | **FAILED** |  | 3.0e-06 | 1e-05 |\n", printed)
+
     def test_a_failure_is_an_error(self):
         for wrong in ({"failures": [{}]}, {"result": "SKIPPED"}, {"status": "NOTRUN"}):
             for suite in ("Parity", "Gradient", "Threads"):
