@@ -13,6 +13,7 @@ namespace isda {
 namespace {
 
 std::atomic<int> threads_wanted{0};
+std::atomic<F32Products> f32_products_wanted{F32Products::three_tf32};
 
 // NOTE: apart from the thread's card, since tensors may be freed after that is gone, when a thread or the program ends.
 constinit thread_local cuda::Stream stream_now = nullptr;
@@ -32,11 +33,14 @@ class ThreadCard {
   ThreadCard(const ThreadCard&) = delete;
   ThreadCard& operator=(const ThreadCard&) = delete;
 
-  const Context& context() const { return context_; }
+  const Context& context() {
+    context_.set_f32_products(f32_products_wanted);
+    return context_;
+  }
   Staging& staging() { return staging_; }
 
  private:
-  const Context context_;
+  Context context_;
   Staging staging_;
 };
 
@@ -69,6 +73,8 @@ void set_threads(int threads) {
   require(threads >= 0, "[threads] {} threads were asked for, expected 0 (all) or more", threads);
   threads_wanted = threads;
 }
+
+void set_f32_products(F32Products products) { f32_products_wanted = products; }
 
 cuda::Stream stream_of_thread() noexcept { return stream_now; }
 

@@ -14,6 +14,8 @@ namespace isda {
 const Context& context_of(Device device);
 // How many threads operations on the cpu device may use, in all threads' contexts; 0 = as many as OpenMP offers.
 void set_threads(int threads);
+// How operations on the card multiply f32, in all threads' contexts, from when they are next asked for. A recorded graph keeps what it was recorded with.
+void set_f32_products(F32Products products);
 
 // The stream of the calling thread's context on the card; null where it has none, and so has never enqueued anything.
 cuda::Stream stream_of_thread() noexcept;

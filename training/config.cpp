@@ -8,6 +8,7 @@
 #include <type_traits>
 
 #include "kernels/common/error.h"
+#include "kernels/common/f32_products.h"
 #include "kernels/common/nearest.h"
 
 namespace isda {
@@ -22,6 +23,12 @@ void check_choice(const char* name, const std::string& value, const std::vector<
   }
   const std::string near = nearest(value, choices);
   fail("--{} is '{}', expected one of {}{}", name, value, list, near.empty() ? "" : fmt::format("; did you mean '{}'?", near));
+}
+
+std::vector<std::string> names_of_f32_products() {
+  std::vector<std::string> names;
+  for (const F32Products products : kF32Products) names.emplace_back(name_of(products));
+  return names;
 }
 
 template <class Value>
@@ -40,6 +47,9 @@ void check(const TrainConfig& config) {
   check_choice("precision", config.precision, {"fp32", "bf16", "fp64"});
   require(config.precision != "fp64" || config.device == "reference", "--precision fp64 is for --device reference, got --device {}", config.device);
   require(config.precision != "bf16" || config.device != "cpu", "--precision bf16 is for --device cuda, got --device cpu, which computes in fp32");
+  check_choice("f32-products", config.f32_products, names_of_f32_products());
+  require(f32_products_of(config.f32_products) == F32Products::three_tf32 || config.device == "cuda" || config.device == "auto",
+          "--f32-products {} is for --device cuda, got --device {}: the card alone has a choice", config.f32_products, config.device);
   check_range("lambda-0", config.lambda_0, 0, 1e6);
   check_range("label-smoothing", config.label_smoothing, 0, 0.999);
   require(config.label_smoothing == 0 || config.loss == "ce", "--label-smoothing goes with --loss ce, got --loss {}", config.loss);

@@ -32,6 +32,7 @@ struct TrainConfig {
   std::uint64_t seed = 0;
   std::string device = "auto";
   std::string precision = "fp32";
+  std::string f32_products = "3xtf32";
   int workers = 1;
   int threads = 0;
   std::string output;
@@ -65,6 +66,8 @@ void visit_fields(Config& config, Field&& field) {
   field("seed", config.seed, "seed of the initial weights, the order of the images and their augmentation");
   field("device", config.device, "auto, cpu, cuda or reference (slow, double inside)");
   field("precision", config.precision, "fp32; on cuda also bf16: networks compute in it, from parameters in fp32; on the reference device also fp64");
+  field("f32_products", config.f32_products,
+        "products of f32 on the card: 3xtf32 (f32's digits), tf32 (one product for three, 11 bits) or plain (f32, no tensor cores)");
   field("workers", config.workers, "threads that load and augment images ahead of the step; 0 = none");
   field("threads", config.threads, "threads of a step on the cpu; 0 = all cores");
   field("output", config.output, "directory of the run; empty = runs/DATASET-MODEL-LOSS-SEED");

@@ -38,6 +38,14 @@ Placement placement_of(const TrainConfig& config, const DeviceChoice& choice) {
   return {choice.device, DType::bf16};
 }
 
+// What --device comes to. NOTE: `auto` may come to a device that has no choice of products.
+DeviceChoice device_of(const TrainConfig& config) {
+  const DeviceChoice choice = choose_device(config.device);
+  require(choice.device == Device::cuda || f32_products_of(config.f32_products) == F32Products::three_tf32,
+          "--f32-products {} is for the card, and the device is {} ({})", config.f32_products, name_of(choice.device), choice.reason);
+  return choice;
+}
+
 // The images of a split where the step can make its batches from them: on the card, where they fit.
 std::unique_ptr<ResidentImages> resident_images(const Dataset& dataset, const Split& split, Device device) {
   if (device != Device::cuda || !ResidentImages::fit(split)) return nullptr;
@@ -97,7 +105,7 @@ class Training {
   Training(const TrainConfig& config, bool is_resumed, const TrainObserver& observer)
       : config_(config),
         observer_(observer),
-        device_(choose_device(config.device)),
+        device_(device_of(config)),
         placement_(placement_of(config, device_)),
         scope_(placement_),
         dataset_(load_dataset(config.dataset, config.data_dir)),
@@ -184,6 +192,7 @@ class Training {
 
   void describe() const {
     message(fmt::format("device     {} ({})", name_of(device_.device), device_.reason));
+    if (device_.device == Device::cuda) message(fmt::format("products   of f32 by {}", config_.f32_products));
     message(fmt::format("data set   {}: {} training and {} test images, {} classes", dataset_.name, dataset_.train.size(), dataset_.test.size(),
                         dataset_.classes()));
     message(fmt::format("model      {}: {:.2f} M parameters, {} features", config_.model, static_cast<double>(network_->parameter_count()) * 1e-6,
@@ -343,6 +352,7 @@ class Training {
 TrainResult train(const TrainConfig& config, bool resume, const TrainObserver& observer) {
   check(config);
   set_threads(config.threads);
+  set_f32_products(f32_products_of(config.f32_products));
   return Training(config, resume, observer).run();
 }
 

@@ -114,6 +114,7 @@ class TrainTest(program.ProgramTest):
         self.fails(2, ["did you mean 'isda'"], *self.words("--loss", "isd"))
         self.fails(2, ["there is no model 'resnet23'"], "train", "--model", "resnet23")
         self.fails(2, ["--lr is -1, expected 0 to"], *self.words("--lr", "-1"))
+        self.fails(2, ["--f32-products tf32 is for --device cuda, got --device cpu"], *self.words("--f32-products", "tf32", "--device", "cpu"))
         with open(self.path("bad.json"), "w") as file:
             file.write('{"epocs": 3}')
         self.fails(2, ["bad.json", "did you mean 'epochs'"], *self.words("--config", "bad.json"))
@@ -146,6 +147,7 @@ class TrainTest(program.ProgramTest):
         self.assertRegex(reason, "^(this build has no CUDA|no NVIDIA driver is installed|the NVIDIA driver .+|the GPU does not answer .+|.+; this build has code for .+)$")
         self.ends_with(["isda train: [cuda] ", reason, "run with --device cpu"], *self.words("--device", "cuda", output="cuda"))
         self.assertFalse(os.path.exists(self.path("cuda")))
+        self.ends_with(["isda train: --f32-products plain is for the card", f"the device is cpu (auto: {reason})"], *self.words("--f32-products", "plain", output="plain"))
         evaluation = ["eval", "--checkpoint", "auto/last.safetensors", "--data-dir", "shapes"]
         self.ends_with(["isda eval: [cuda] ", reason, "run with --device cpu"], *evaluation, "--device", "cuda")
         self.assertIn(f"device cpu (auto: {reason})\n", self.succeeds(*evaluation))

@@ -177,5 +177,17 @@ TEST(Context, FollowsTheThreadsAskedFor) {
   expect_error([] { set_threads(-1); }, "[threads] -1 threads were asked for, expected 0 (all) or more");
 }
 
+TEST(Context, OfTheCardFollowsTheProductsAskedFor) {
+  if (!cuda::card().is_usable) GTEST_SKIP() << cuda::card().description;
+  const Context& card = context_of(Device::cuda);
+  EXPECT_EQ(card.f32_products(), F32Products::three_tf32);
+  set_f32_products(F32Products::plain);
+  EXPECT_EQ(&context_of(Device::cuda), &card) << "with the same stream";
+  EXPECT_EQ(card.f32_products(), F32Products::plain);
+  std::thread([] { EXPECT_EQ(context_of(Device::cuda).f32_products(), F32Products::plain); }).join();
+  set_f32_products(F32Products::three_tf32);
+  EXPECT_EQ(context_of(Device::cuda).f32_products(), F32Products::three_tf32);
+}
+
 }  // namespace
 }  // namespace isda

@@ -65,8 +65,24 @@ TEST(Config, ChecksEveryField) {
   EXPECT_NE(error([](TrainConfig& c) { c.precision = "bf16", c.device = "cpu"; }).find("--device cpu, which computes in fp32"), std::string::npos);
   EXPECT_EQ(error([](TrainConfig& c) { c.precision = "bf16", c.device = "cuda"; }), "");
   EXPECT_NE(error([](TrainConfig& c) { c.precision = "fp64"; }).find("reference"), std::string::npos);
+  EXPECT_NE(error([](TrainConfig& c) { c.f32_products = "tf23"; }).find("--f32-products is 'tf23', expected one of 3xtf32, tf32, plain; did you mean 'tf32'?"),
+            std::string::npos);
   EXPECT_NE(error([](TrainConfig& c) { c.covariance = "diag"; }).find("--covariance"), std::string::npos);
   EXPECT_NE(error([](TrainConfig& c) { c.milestones = {0}; }).find("--milestones"), std::string::npos);
+}
+
+TEST(Config, ProductsAreChosenForTheCardAlone) {
+  for (const auto* products : {"3xtf32", "tf32", "plain"}) {
+    for (const auto* device : {"auto", "cuda", "cpu", "reference"}) {
+      TrainConfig config;
+      config.f32_products = products;
+      config.device = device;
+      const bool is_default = config.f32_products == TrainConfig().f32_products, may_be_card = config.device == "auto" || config.device == "cuda";
+      const std::string message = is_default || may_be_card ? "" : fmt::format("--f32-products {} is for --device cuda, got --device {}", products, device);
+      EXPECT_EQ(error_of([&] { check(config); }).substr(0, message.size()), message);
+      EXPECT_EQ(error_of([&] { check(config); }).empty(), message.empty());
+    }
+  }
 }
 
 TEST(Schedule, MilestonesCountEpochsFromOne) {

@@ -9,10 +9,13 @@
 #include <cstring>
 #include <fstream>
 #include <limits>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "core/safetensors.h"
+#include "core/thread_context.h"
 #include "datasets/shapes.h"
+#include "training/device_choice.h"
 #include "training/trainer.h"
 
 namespace isda {
@@ -172,6 +175,37 @@ TEST_F(RunTest, AnOutputThatHoldsARunOrIsInUseIsRefused) {
   train(c, false, observer);
   EXPECT_NE(nested.find("in use"), std::string::npos) << nested;
   EXPECT_NE(error_of([&] { train(c, false, {}); }).find("already holds a run"), std::string::npos);
+}
+
+// One step of two images leaves other weights with each way of multiplying.
+TEST_F(RunTest, ProductsOfF32AreThoseAskedForOnTheCard) {
+  if (!cuda::card().is_usable) GTEST_SKIP() << cuda::card().description;
+  std::map<F32Products, std::vector<std::byte>> weights;
+  for (const F32Products products : kF32Products) {
+    TrainConfig c = config(fmt::format("by-{}", name_of(products)));
+    c.device = "cuda";
+    c.f32_products = name_of(products);
+    c.batch_size = c.train_limit = 2;
+    std::vector<std::string> messages;
+    train(c, false, {.on_message = [&](const std::string& line) { messages.push_back(line); }, .stop_signal = [] { return SIGTERM; }});
+    EXPECT_EQ(std::count(messages.begin(), messages.end(), "products   of f32 by " + c.f32_products), 1);
+    const Safetensors state = Safetensors::open(fs::path(c.output) / "state.safetensors");
+    const auto& bytes = state.entry("conv1.weight").bytes;
+    weights[products].assign(bytes.begin(), bytes.end());
+  }
+  EXPECT_NE(weights[F32Products::three_tf32], weights[F32Products::tf32]);
+  EXPECT_NE(weights[F32Products::three_tf32], weights[F32Products::plain]);
+  EXPECT_NE(weights[F32Products::tf32], weights[F32Products::plain]);
+  set_f32_products(F32Products::three_tf32);
+}
+
+TEST_F(RunTest, ProductsOfF32AreRefusedWhereAutoComesToAnotherDevice) {
+  if (choose_device("auto").device == Device::cuda) GTEST_SKIP() << "auto comes to the card";
+  TrainConfig c = config("auto");
+  c.f32_products = "tf32";
+  EXPECT_NE(error_of([&] { train(c, false, {}); }).find("--f32-products tf32 is for the card, and the device is cpu (auto: "), std::string::npos);
+  EXPECT_FALSE(fs::exists(c.output));
+  set_f32_products(F32Products::three_tf32);
 }
 
 TEST_F(RunTest, ALossThatIsNotANumberEndsTheRunAndKeepsTheLastGoodEpoch) {
