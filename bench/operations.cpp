@@ -3,6 +3,7 @@
 //
 //   isda_bench --benchmark_filter=conv2d                      on the cpu, f32
 //   isda_bench_card --type=bf16 --benchmark_filter=conv2d     on the card, f32 or bf16, beside the vendor's libraries (bench/card/line.h)
+//   isda_bench_card --f32-products=tf32                       f32 by one product (kernels/common/f32_products.h)
 // The shape stands in the name; GFLOP/s and GB/s count what the operation's cost() declares, and of_roofline is what a perfect kernel would need for
 // them (bench/roofline.h) over the time.
 #include <benchmark/benchmark.h>
@@ -20,7 +21,6 @@ namespace isda::kernels {
 namespace {
 
 DType type = DType::f32;
-
 #if defined(ISDA_BENCH_ON_CARD)
 constexpr Device kDevice = Device::cuda;
 constexpr auto time_launch = bench::time_on_card;
@@ -86,12 +86,17 @@ int main(int argc, char** argv) {
   benchmark::Initialize(&argc, argv);
   takes(argc, argv, "--type=f32");
   if (takes(argc, argv, "--type=bf16")) kernels::type = DType::bf16;
+  F32Products products = F32Products::three_tf32;
+  for (const F32Products way : kF32Products) {
+    if (takes(argc, argv, fmt::format("--f32-products={}", name_of(way)))) products = way;
+  }
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
   if (!cuda::card().is_usable) {
     fmt::print(stderr, "isda_bench_card: no card can be used: {}\n", cuda::card().description);
     return 1;
   }
   try {
+    bench::card_context().set_f32_products(products);
     bench::add_card_context(kernels::type);
   } catch (const Error& error) {
     fmt::print(stderr, "isda_bench_card: {}\n", error.what());

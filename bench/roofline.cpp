@@ -75,10 +75,16 @@ double Roofline::perfect_seconds(const Cost& cost, Unit unit) const {
   return launch_seconds + std::max(cost.bytes / bytes_per_second, cost.flop > 0 ? cost.flop / rate(unit) : 0);
 }
 
-Unit unit_of(std::string_view operation, DType type) {
+Unit unit_of(std::string_view operation, DType type, F32Products products) {
   const bool is_product = operation.starts_with("conv2d") || operation.starts_with("linear");
   if (!is_product) return Unit::f32;
-  return type == DType::bf16 ? Unit::bf16 : Unit::three_tf32;
+  if (type == DType::bf16) return Unit::bf16;
+  switch (products) {
+    case F32Products::tf32: return Unit::tf32;
+    case F32Products::plain: return Unit::f32;
+    case F32Products::three_tf32: break;
+  }
+  return Unit::three_tf32;
 }
 
 Roofline measure_cpu(const Context& context) {

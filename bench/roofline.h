@@ -30,7 +30,7 @@ struct Roofline {
 };
 
 // Which multipliers an operation of this name uses on the card.
-Unit unit_of(std::string_view operation, DType type);
+Unit unit_of(std::string_view operation, DType type, F32Products products = F32Products::three_tf32);
 
 Roofline measure_cpu(const Context& context);
 

@@ -109,7 +109,7 @@ void time_line(benchmark::State& state, const Line& line, const Problem::Launch&
   state.counters["GFLOP/s"] = rate(flop * 1e-9);
   state.counters["GB/s"] = rate(bytes * 1e-9);
   state.counters["of_copy"] = rate(bytes / roofline.bytes_per_second);
-  const double perfect = roofline.perfect_seconds({flop, bytes}, unit_of(launch.name, type));
+  const double perfect = roofline.perfect_seconds({flop, bytes}, unit_of(launch.name, type, context.f32_products()));
   if (perfect > 0) state.counters["of_roofline"] = rate(perfect);
   std::string label = line.ours->is_graph() ? "" : "ours launched one by one";
   for (std::size_t i = 0; i < line.rivals.size(); ++i) {
@@ -137,6 +137,7 @@ void add_card_context(DType type) {
   const auto add = [](const char* name, double amount) { benchmark::AddCustomContext(name, amount > 0 ? fmt::format("{:.4g}", amount) : "-"); };
   benchmark::AddCustomContext("card", cuda::card().description);
   benchmark::AddCustomContext("vendor", vendor::libraries());
+  if (type == DType::f32) benchmark::AddCustomContext("f32 products", std::string(name_of(card_context().f32_products())));
   add("copy GB/s", roofline.bytes_per_second * 1e-9);
   add("launch us", roofline.launch_seconds * 1e6);
   add("f32 TFLOP/s", roofline.rate(Unit::f32) * 1e-12);

@@ -35,9 +35,9 @@ double error_of(const View& ours, const View& theirs) {
 }
 
 // NOTE: a wrong descriptor is off by a share near 1, full precision that is secretly TF32 by some 3e-4.
-double allowed(Math math, const Result& result) {
+double allowed(const Context& context, Math math, const Result& result) {
   if (result.ours.type() == DType::bf16 || result.theirs.type() == DType::bf16) return 2e-2;
-  return math == Math::tf32 ? 5e-3 : 1e-4;
+  return math == Math::tf32 || context.f32_products() == F32Products::tf32 ? 5e-3 : 1e-4;
 }
 
 using Add = void (*)(const Context&, std::span<const Launch>, std::size_t, std::vector<Equal>&);
@@ -84,9 +84,8 @@ std::string mismatch(const Context& context, const Equal& equal) {
   context.synchronise();
   for (const Result& result : equal.results) {
     const double error = error_of(on_host(context, result.ours).view, on_host(context, result.theirs).view);
-    if (!(error <= allowed(equal.math, result))) {
-      return fmt::format("{}: error {:.2g} of the largest magnitude, allowed {}", result.name, error, allowed(equal.math, result));
-    }
+    const double most = allowed(context, equal.math, result);
+    if (!(error <= most)) return fmt::format("{}: error {:.2g} of the largest magnitude, allowed {}", result.name, error, most);
   }
   return "";
 }

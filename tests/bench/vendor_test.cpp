@@ -144,6 +144,10 @@ TEST(Roofline, IsTheSlowerOfCopyAndMultipliersAfterTheLaunch) {
   EXPECT_EQ(bench::unit_of("conv2d_backward_data", DType::f32), Unit::three_tf32);
   EXPECT_EQ(bench::unit_of("linear", DType::bf16), Unit::bf16);
   EXPECT_EQ(bench::unit_of("batch_norm", DType::bf16), Unit::f32);
+  EXPECT_EQ(bench::unit_of("conv2d", DType::f32, F32Products::tf32), Unit::tf32);
+  EXPECT_EQ(bench::unit_of("conv2d", DType::f32, F32Products::plain), Unit::f32);
+  EXPECT_EQ(bench::unit_of("conv2d", DType::bf16, F32Products::plain), Unit::bf16);
+  EXPECT_EQ(bench::unit_of("batch_norm", DType::f32, F32Products::tf32), Unit::f32);
 }
 
 }  // namespace
