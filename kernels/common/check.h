@@ -40,6 +40,17 @@ inline void check_cpu(std::string_view operation, const ConstView& view) {
           name_of(view.type()));
 }
 
+// The kernels of a card that make tiles of their result (kernels/conv2d, kernels/linear) count in 32 bits, signed; elements lie at 64-bit offsets.
+// The largest count that, rounded up to a tile of at most 128, is still below 2^31:
+inline constexpr std::int64_t kMostCounted = (std::int64_t{1} << 31) - 128;
+
+// `what` of the argument, e.g. "N*H*W", is no more than the card takes.
+inline void check_on_card(std::string_view operation, std::string_view what, std::string_view argument, const ConstView& view, std::int64_t count,
+                          std::int64_t most = kMostCounted) {
+  require(count <= most, "[{}] {} of {} {} is {}, and the kernels of a card take at most {}; use smaller batches or images, or --device cpu", operation, what,
+          argument, view.shape(), count, most);
+}
+
 // labels (N) i32: one for each of `samples` samples.
 inline void check_labels_shape(std::string_view operation, const ConstView& labels, std::int64_t samples, std::string_view meaning) {
   check_shape(operation, "labels", labels, {samples}, meaning);

@@ -235,6 +235,7 @@ BackwardData<T> arguments_of(const Conv2dBackwardData& op) {
 }  // namespace
 
 void run(Cuda, const Context& context, const Conv2dBackwardData& op) {
+  conv2d::check_card_limits(op);
   const std::int64_t C = op.dx.extent(3), group_C = C / op.groups, group_K = op.dy.extent(3) / op.groups;
   const unsigned classes = static_cast<unsigned>(op.stride) * static_cast<unsigned>(op.stride);
   const auto& prologue = op.prologue;
@@ -244,7 +245,7 @@ void run(Cuda, const Context& context, const Conv2dBackwardData& op) {
     dispatch<T, Tiles>(context, group_C, is_aligned, has_word(prologue), [&]<class Tiling, Load load, F32Products products>() {
       Scratch scratch = context.scratch();
       BackwardData<T> conv = arguments_of<T>(op);
-      const dim3 grid = grid_of<Tiling>(conv.dy.row_count, group_C, op.groups, classes);
+      const dim3 grid = grid_of<Tiling>(op.name, "dx", op.dx, conv.dy.row_count, group_C, op.groups, classes);
       if (op.epilogue.sums.x) conv.sums = take_block_sums(context, scratch, std::int64_t{classes} * blocks_for(conv.dy.row_count, Tiling::kRows), C, grid);
       launch(context, {.name = op.name, .grid = grid, .block = kThreads, .shared_bytes = kSharedBytes<T, Tiling, load>},
              backward_data_kernel<T, Tiling, load, products>, conv);

@@ -123,6 +123,7 @@ __global__ void __launch_bounds__(kThreads, 2) backward_weights_kernel(const __g
 }  // namespace
 
 void run(Cuda, const Context& context, const Conv2dBackwardWeights& op) {
+  conv2d::check_card_limits(op);
   const std::int64_t K = op.dy.extent(3), group_K = K / op.groups, group_C = op.dweight.extent(3), columns = op.dweight.size() / K;
   const std::int64_t pixels = op.dy.size() / K;
   const auto& prologue = op.prologue;
@@ -134,7 +135,7 @@ void run(Cuda, const Context& context, const Conv2dBackwardWeights& op) {
     dispatch<T, Tiles>(context, group_K, is_aligned, has_words, [&]<class Tiling, Load load, F32Products products>() {
       // Share out the steps of the depth.
       constexpr int kDepth = PatchOperand<T, load>::template Tile<Tiling::kColumns>::kDepth;
-      const dim3 tiles = grid_of<Tiling>(group_K, columns, op.groups);
+      const dim3 tiles = grid_of<Tiling>(op.name, "dweight", op.dweight, group_K, columns, op.groups);
       const std::int64_t steps = blocks_for(pixels, kDepth);
       const std::int64_t most_splits = std::clamp<std::int64_t>(kBlocks / (std::int64_t{tiles.x} * tiles.y), 1, blocks_for(steps, kLeastSteps));
       const std::int64_t steps_of_split = blocks_for(steps, most_splits);

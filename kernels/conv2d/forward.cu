@@ -158,6 +158,7 @@ __global__ void __launch_bounds__(kThreads, 3) forward_kernel(const __grid_const
 }  // namespace
 
 void run(Cuda, const Context& context, const Conv2d& op) {
+  conv2d::check_card_limits(op);
   const std::int64_t K = op.weight.extent(0), group_K = K / op.groups, group_C = op.weight.extent(3), depth = op.weight.size() / K, rows = op.y.size() / K;
   const Conv2dEpilogue::Statistics& statistics = op.epilogue.statistics;
   dispatch_cuda(op.name, op.x.type(), [&]<class T>() {
@@ -176,7 +177,7 @@ void run(Cuda, const Context& context, const Conv2d& op) {
                       .moments = {},
                       .K = static_cast<int>(K),
                       .stores_packed = group_K % kPacked<T> == 0 && are_aligned({op.y, op.epilogue.residual})};
-      const dim3 grid = grid_of<Tiling>(rows, group_K, op.groups);
+      const dim3 grid = grid_of<Tiling>(op.name, "y", op.y, rows, group_K, op.groups);
       if (statistics.mean) conv.moments = take_block_sums(context, scratch, blocks_for(rows, Tiling::kRows), K, grid);
       launch(context, {.name = op.name, .grid = grid, .block = kThreads, .shared_bytes = kSharedBytes<T, Tiling, load>},
              forward_kernel<T, Tiling, load, products>, conv);

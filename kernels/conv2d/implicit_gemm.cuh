@@ -25,9 +25,10 @@
 #include <limits>
 
 #include "kernels/common/channels.cuh"
+#include "kernels/common/check.h"
 #include "kernels/common/divisor.h"
 #include "kernels/common/tensor_core.cuh"
-#include "kernels/conv2d/conv2d.h"
+#include "kernels/conv2d/card_limits.h"
 
 namespace isda::kernels::implicit_gemm {
 
@@ -330,9 +331,13 @@ struct BlockPlace {
   __device__ __forceinline__ int rows(int all) const { return all - first_row < Tiling::kRows ? all - first_row : Tiling::kRows; }
 };
 
+// result: the array whose tiles they are.
 template <class Tiling>
-dim3 grid_of(std::int64_t rows, std::int64_t columns, int groups, unsigned slices = 1) {
-  return dim3(blocks_for(rows, Tiling::kRows) * blocks_for(columns, Tiling::kColumns), static_cast<unsigned>(groups), slices);
+dim3 grid_of(const char* operation, const char* argument, const ConstView& result, std::int64_t rows, std::int64_t columns, int groups, unsigned slices = 1) {
+  constexpr std::int64_t kMostTiles = (std::int64_t{1} << 31) - 1;  // blocks along x
+  const std::int64_t tiles = std::int64_t{blocks_for(rows, Tiling::kRows)} * blocks_for(columns, Tiling::kColumns);
+  check_on_card(operation, "the number of tiles of a group", argument, result, tiles, kMostTiles);
+  return dim3(static_cast<unsigned>(tiles), static_cast<unsigned>(groups), slices);
 }
 
 // For up to 16, up to 32 and more channels.

@@ -2,12 +2,26 @@
 // The linear layer on the card: three products of product.cuh, and the sum over samples for the bias.
 #include "kernels/linear/linear.h"
 
+#include "kernels/common/check.h"
 #include "kernels/common/sum_rows.cuh"
 #include "kernels/linear/product.cuh"
 
 namespace isda::kernels {
 
+namespace {
+
+// NOTE: C and A become rows and columns of results, and a grid has 65535 rows of tiles.
+void check_card_limits(const char* operation, const ConstView& x, const ConstView& weight) {
+  constexpr std::int64_t kMostColumns = std::int64_t{65535} * product::kTile;
+  check_on_card(operation, "N", "x", x, x.extent(0));
+  check_on_card(operation, "C", "weight", weight, weight.extent(0), kMostColumns);
+  check_on_card(operation, "A", "weight", weight, weight.extent(1), kMostColumns);
+}
+
+}  // namespace
+
 void run(Cuda, const Context& context, const Linear& op) {
+  check_card_limits(op.name, op.x, op.weight);
   const std::int64_t N = op.x.extent(0), A = op.x.extent(1), C = op.weight.extent(0);
   dispatch_cuda(op.name, op.x.type(), [&]<class T>() {
     multiply<Along::k, Along::k>(context, "linear", elements<T>(op.x), elements<T>(op.weight), op.bias.as<float>(), elements<T>(op.y), N, C, A);
@@ -15,6 +29,7 @@ void run(Cuda, const Context& context, const Linear& op) {
 }
 
 void run(Cuda, const Context& context, const LinearBackward& op) {
+  check_card_limits(op.name, op.x, op.weight);
   const std::int64_t N = op.x.extent(0), A = op.x.extent(1), C = op.weight.extent(0);
   dispatch_cuda(op.name, op.x.type(), [&]<class T>() {
     const float* no_bias = nullptr;
