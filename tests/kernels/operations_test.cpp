@@ -3,7 +3,7 @@
 //   Parity     the cpu device against the reference, f32, on fresh random data, outputs poisoned with NaN, sentinels around arrays
 //   Gradient   the reference's backward against central differences of its forward, f64
 //   Threads    the cpu device gives the same bits with one, two and three threads
-//   Cuda       the cuda device against the reference, f32 and bf16, under every schedule of the emulated card, and the same bits under all;
+//   Cuda       the cuda device against the reference, f32 and bf16, under every schedule of the emulated card (two under sanitizers), the same bits under all;
 //              once more with arrays that begin one element behind an aligned place, as views into larger ones may. Where the operation multiplies f32 on
 //              tensor cores, with one TF32 product (tf32) and without tensor cores (plain) too: kernels of their own, so under every schedule as well
 // Each records the problem's label, and its largest error and the one allowed, from which scripts/parity_table.py makes a table.
@@ -121,8 +121,8 @@ class Threads : public testing::Test {
   Make make_;
 };
 
-// NOTE: ThreadSanitizer does not depend on the order, and is slow.
-#if defined(ISDA_EMULATOR_THREAD)
+// NOTE: what the sanitizers look for hardly depends on the order, and they take several times as long; without them each order is run.
+#if defined(ISDA_EMULATOR_THREAD) || defined(ISDA_EMULATOR_MEMORY) || defined(__SANITIZE_ADDRESS__)
 constexpr std::uint64_t kSeeds = 0;
 #else
 constexpr std::uint64_t kSeeds = 8;
