@@ -4,10 +4,10 @@
 //   Gradient   the reference's backward against central differences of its forward, f64
 //   Threads    the cpu device gives the same bits with one, two and three threads
 //   Cuda       the cuda device against the reference, f32 and bf16, under every schedule of the emulated card (two under sanitizers, one under
-//   ThreadSanitizer), the same bits under all;
-//              once more with arrays that begin one element behind an aligned place, as views into larger ones may. Where the operation multiplies f32 on
-//              tensor cores, with one TF32 product (tf32) and without tensor cores (plain) too: kernels of their own, so under every schedule as well.
-//              Under a sanitizer these two run under one; under ThreadSanitizer, to which tf32 is what f32 is, access for access, plain alone
+//              ThreadSanitizer), and the same bits under all; once more with arrays that begin one element behind an aligned place, as views into larger ones
+//              may. Where the operation multiplies f32 on tensor cores, with one TF32 product (tf32) and without tensor cores (plain) too: kernels of their
+//              own, so under every schedule as well. Under a sanitizer these two run under one; under ThreadSanitizer, to which tf32 is what f32 is, access for
+//              access, plain alone
 // Each records the problem's label, and its largest error and the one allowed, from which scripts/parity_table.py makes a table.
 #include <gtest/gtest.h>
 
