@@ -6,8 +6,8 @@
 //   Cuda       the cuda device against the reference, f32 and bf16, under every schedule of the emulated card (two under sanitizers, one under
 //              ThreadSanitizer), and the same bits under all; once more with arrays that begin one element behind an aligned place, as views into larger ones
 //              may. Where the operation multiplies f32 on tensor cores, with one TF32 product (tf32) and without tensor cores (plain) too: kernels of their
-//              own, so under every schedule as well. Under a sanitizer these two run under one; under ThreadSanitizer, to which tf32 is what f32 is, access for
-//              access, plain alone
+//              own, so under every schedule as well. Under a sanitizer these two run under one; under ThreadSanitizer, which looks at who reads and
+//              writes and waits, and finds in tf32 and bf16 the barriers of f32, neither of them
 // Each records the problem's label, and its largest error and the one allowed, from which scripts/parity_table.py makes a table.
 #include <gtest/gtest.h>
 
@@ -268,11 +268,11 @@ const bool registered = [] {
           const Tolerance tolerance{.f32 = allowed, .bf16 = declared.tolerance.bf16};
           add(fmt::format("Cuda_{}", name_of(products)), [=]() -> Cuda* { return new Cuda(make, DType::f32, tolerance, products); });
         };
+        add_products(F32Products::plain, declared.tolerance.plain);
 #if !defined(ISDA_EMULATOR_THREAD)
         add_products(F32Products::tf32, declared.tolerance.tf32);
-#endif
-        add_products(F32Products::plain, declared.tolerance.plain);
         add("Cuda_bf16", [make, tolerance = declared.tolerance]() -> Cuda* { return new Cuda(make, DType::bf16, tolerance); });
+#endif
       }
       if (!described.gradients().empty()) add("Gradient", [make]() -> Gradient* { return new Gradient(make); });
     }
