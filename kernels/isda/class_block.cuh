@@ -163,42 +163,50 @@ __device__ __forceinline__ void add_lines(float* among, int share, float (&sum)[
   }
 }
 
-// features[k] = mean over the pixels of sample k of the chunk. They are there behind a barrier.
+// The columns of an image from `first` on that a block has, of `A` in memory.
+struct Columns {
+  int A, first = 0;
+  template <int columns>
+  __device__ __forceinline__ int own() const {
+    return first + Threads<columns>::column();
+  }
+};
+
+// features[k] = mean over the pixels of sample k of the chunk, (kChunk,columns). They are there behind a barrier. among: (kLines,columns)
 template <int columns, int width, class T>
-__device__ __forceinline__ void average_pixels(const Shared<columns>& shared, const T* x, int pixels, int A, int count) {
+__device__ __forceinline__ void average_pixels(const T* x, const Columns& of, int pixels, const int* samples, int count, float* among, float* features) {
   using Lines = Threads<columns>;
   const LinesOfSample<columns> place(count);
-  const int left = A - Lines::column();
+  const int own = of.own<columns>(), left = of.A - own;
   float sum[4] = {};
   if (place.sample < count && left > 0) {
-    const T* from = x + std::int64_t{shared.samples[place.sample]} * pixels * A + Lines::column();
+    const T* from = x + std::int64_t{samples[place.sample]} * pixels * of.A + own;
 #pragma unroll 4
     for (int pixel = place.part; pixel < pixels; pixel += place.share) {
       float values[4];
-      tile::load_four<width>(from + std::int64_t{pixel} * A, left, values);
+      tile::load_four<width>(from + std::int64_t{pixel} * of.A, left, values);
 #pragma unroll
       for (int i = 0; i < 4; ++i) sum[i] += values[i];
     }
   }
-  add_lines<columns>(shared.terms, place.share, sum);
+  add_lines<columns>(among, place.share, sum);
   if (place.sample >= count || place.part != 0) return;
   const float share = 1 / static_cast<float>(pixels);
 #pragma unroll
   for (float& value : sum) value *= share;
-  store_packed(shared.features + place.sample * columns + Lines::column(), sum);
+  store_packed(features + place.sample * columns + Lines::column(), sum);
 }
 
-// dx of the chunk's samples: row k of `gradients` for every pixel.
+// dx of the chunk's samples: row k of `gradients`, (kChunk,columns), for every pixel.
 template <int columns, int width, class T>
-__device__ __forceinline__ void spread_over_pixels(const Shared<columns>& shared, const float* gradients, T* dx, int pixels, int A, int count) {
-  using Lines = Threads<columns>;
+__device__ __forceinline__ void spread_over_pixels(const float* gradients, const Columns& of, int pixels, const int* samples, int count, T* dx) {
   const LinesOfSample<columns> place(count);
-  const int left = A - Lines::column();
+  const int own = of.own<columns>(), left = of.A - own;
   if (place.sample >= count || left <= 0) return;
   float values[4];
-  load_packed(gradients + place.sample * columns + Lines::column(), values);
-  T* to = dx + std::int64_t{shared.samples[place.sample]} * pixels * A + Lines::column();
-  for (int pixel = place.part; pixel < pixels; pixel += place.share) tile::store_four<width>(to + std::int64_t{pixel} * A, left, values);
+  load_packed(gradients + place.sample * columns + Threads<columns>::column(), values);
+  T* to = dx + std::int64_t{samples[place.sample]} * pixels * of.A + own;
+  for (int pixel = place.part; pixel < pixels; pixel += place.share) tile::store_four<width>(to + std::int64_t{pixel} * of.A, left, values);
 }
 
 }  // namespace isda::kernels::class_block

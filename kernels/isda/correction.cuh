@@ -20,7 +20,7 @@ struct Correction {
 
 // In device memory.
 struct CorrectionTable {
-  const float* q;  // (most,parts,C): the sum over the parts, in order, is Q[c,j]
+  float* q;  // (most,parts,C): the sum over the parts, in order, is Q[c,j]
   int parts;
 };
 CorrectionTable correction_of(const Context& context, Scratch& scratch, const Correction& op);

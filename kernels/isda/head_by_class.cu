@@ -55,7 +55,7 @@ __global__ void __launch_bounds__(kThreads) class_head_kernel(const __grid_const
     for (int chunk = 0; chunk < chunks; ++chunk) {
       if (chunk > 0) find(chunk);
       __syncthreads();
-      spread_over_pixels<columns, width>(shared, shared.features, dx, op.pixels, op.A, samples_of(chunk));
+      spread_over_pixels<columns, width>(shared.features, {.A = op.A}, op.pixels, shared.samples, samples_of(chunk), dx);
     }
     return;
   }
@@ -63,10 +63,11 @@ __global__ void __launch_bounds__(kThreads) class_head_kernel(const __grid_const
   steps.request_all();
 
   // Merge the batch into the statistics.
+  const auto average = [&](int samples) { average_pixels<columns, width>(x, {.A = op.A}, op.pixels, shared.samples, samples, shared.terms, shared.features); };
   float n = op.count[c], mean = thread < op.A ? op.mean[std::int64_t{c} * op.A + thread] : 0.0f;
   for (int chunk = 0; chunk < chunks; ++chunk) {
     if (chunk > 0) find(chunk);
-    average_pixels<columns, width>(shared, x, op.pixels, op.A, samples_of(chunk));
+    average(samples_of(chunk));
     if (chunk == 0) ptx::cp_async_wait<0>();
     __syncthreads();
     steps.merge(samples_of(chunk), n, mean, chunk == chunks - 1);
@@ -90,7 +91,7 @@ __global__ void __launch_bounds__(kThreads) class_head_kernel(const __grid_const
     const int samples = samples_of(chunk);
     if (chunks > 1) {
       find(chunk);
-      average_pixels<columns, width>(shared, x, op.pixels, op.A, samples);
+      average(samples);
       __syncthreads();
     }
     for (int tile = 0; tile < steps.tiles(); ++tile) {
@@ -129,7 +130,7 @@ __global__ void __launch_bounds__(kThreads) class_head_kernel(const __grid_const
       shared.losses[thread] = log1pf(softmax.others) - (softmax.own - softmax.top);
     }
     __syncthreads();
-    spread_over_pixels<columns, width>(shared, shared.features, dx, op.pixels, op.A, samples);
+    spread_over_pixels<columns, width>(shared.features, {.A = op.A}, op.pixels, shared.samples, samples, dx);
     for (int k = 0; k < samples && thread == 0; ++k) {
       loss += shared.losses[k];
       hits += shared.misses[k] == 0 ? 1 : 0;
