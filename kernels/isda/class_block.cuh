@@ -44,7 +44,7 @@ struct Shared {
   // NOTE: four floats between rows of W: what lies below each other begins four banks further.
   static constexpr int kWeightStride = columns + 4;
 
-  float* covariance;  // (columns,columns), or (columns) where it is diagonal
+  float* covariance;  // (columns,columns)
   float* weight;      // a tile: (rows,kWeightStride)
   float* features;    // a chunk: (kChunk,columns); later dF
   float* terms;       // (kChunk+1,columns); at other times what lines add up
@@ -59,9 +59,9 @@ struct Shared {
   int* samples;       // (kChunk)
   int* counts;        // (kWarps)
 
-  __device__ __forceinline__ Shared(int rows, bool is_full, bool keeps_u) {
+  __device__ __forceinline__ Shared(int rows, bool keeps_u) {
     SharedCarver carver;
-    covariance = carver.take<float>(is_full ? columns * columns : columns);
+    covariance = carver.take<float>(columns * columns);
     weight = carver.take<float>(rows * kWeightStride);
     features = carver.take<float>(Lines::kChunk * columns);
     terms = carver.take<float>((Lines::kChunk + 1) * columns);
@@ -77,12 +77,12 @@ struct Shared {
     counts = carver.take<int>(kWarps);
   }
 
-  static constexpr std::size_t bytes(int rows, bool is_full, bool keeps_u) {
+  static constexpr std::size_t bytes(int rows, bool keeps_u) {
     // NOTE: every piece begins at a multiple of 16 bytes.
     const auto piece = [](std::size_t words) { return (words + 3) / 4 * 16; };
     const auto tile = static_cast<std::size_t>(rows), chunk = static_cast<std::size_t>(Lines::kChunk);
-    return piece(is_full ? columns * columns : columns) + piece(tile * kWeightStride) + piece(chunk * columns) + piece((chunk + 1) * columns) +
-           piece(chunk * tile) + 2 * piece(tile) + piece(columns) + (keeps_u ? piece(tile * columns) : 0) + piece(4 * chunk) + 3 * piece(chunk) + piece(kWarps);
+    return piece(columns * columns) + piece(tile * kWeightStride) + piece(chunk * columns) + piece((chunk + 1) * columns) + piece(chunk * tile) +
+           2 * piece(tile) + piece(columns) + (keeps_u ? piece(tile * columns) : 0) + piece(4 * chunk) + 3 * piece(chunk) + piece(kWarps);
   }
 };
 

@@ -29,7 +29,7 @@ struct ClassHead {
 };
 
 // The block of a class that is present.
-template <int columns, bool is_full, int width>
+template <int columns, int width>
 struct ClassSteps {
   using Lines = Threads<columns>;
   static constexpr int kSide = Lines::kSide, kLines = Lines::kLines, kChunk = Lines::kChunk, kStride = Shared<columns>::kWeightStride;
@@ -60,7 +60,7 @@ struct ClassSteps {
   __device__ void request_all() {
     const std::int64_t own = std::int64_t{c} * op.A;
     request_rows<columns, width>(shared.own, columns, op.weight + own, op.A, 1, 1);
-    request_rows<columns, width>(shared.covariance, columns, op.covariance + (is_full ? own * op.A : own), op.A, is_full ? op.A : 1, is_full ? columns : 1);
+    request_rows<columns, width>(shared.covariance, columns, op.covariance + own * op.A, op.A, op.A, columns);
     request_tile(0);
   }
   // The tile's rows of W, and of the correction when it is known, in the place of those before. All threads come here, and find it.
@@ -90,14 +90,7 @@ struct ClassSteps {
       mean -= share * shift;
     }
     __syncthreads();
-    if constexpr (is_full)
-      add_terms(count, keep, is_last);
-    else if (a < columns) {
-      float sum = keep * shared.covariance[a];
-      for (int k = 0; k <= count; ++k) sum += shared.terms[k * columns + a] * shared.terms[k * columns + a];
-      shared.covariance[a] = sum;
-      if (is_last && a < op.A) op.covariance[std::int64_t{c} * op.A + a] = sum;
-    }
+    add_terms(count, keep, is_last);
   }
 
   // S_c <- keep S_c + sum_k z_k z_k^T, k = 0 ... rank; a thread a few rows of its columns.
@@ -152,22 +145,20 @@ struct ClassSteps {
       float sums[kRowsOfThread][4] = {};
       // NOTE: rows behind the last are the last once more.
       const auto row = [=](int r) { return smaller(first_row + line() + kLines * r, count - 1); };
-      if constexpr (is_full) {
-        // NOTE: a thread of many rows takes fewer elements of D_c at a time, for the registers' sake.
-        constexpr int kDepth = kRowsOfThread > 4 ? 2 : 4;
-        for (int k = 0; k < depth(); k += kDepth) {
-          float d[kRowsOfThread][kDepth];
+      // NOTE: a thread of many rows takes fewer elements of D_c at a time, for the registers' sake.
+      constexpr int kDepth = kRowsOfThread > 4 ? 2 : 4;
+      for (int k = 0; k < depth(); k += kDepth) {
+        float d[kRowsOfThread][kDepth];
 #pragma unroll
-          for (int r = 0; r < kRowsOfThread; ++r) load_difference(row(r), k, d[r]);
+        for (int r = 0; r < kRowsOfThread; ++r) load_difference(row(r), k, d[r]);
 #pragma unroll
-          for (int i = 0; i < kDepth; ++i) {
-            float s[4];
-            load_packed(shared.covariance + (k + i) * columns + column(), s);
+        for (int i = 0; i < kDepth; ++i) {
+          float s[4];
+          load_packed(shared.covariance + (k + i) * columns + column(), s);
 #pragma unroll
-            for (int r = 0; r < kRowsOfThread; ++r) {
+          for (int r = 0; r < kRowsOfThread; ++r) {
 #pragma unroll
-              for (int b = 0; b < 4; ++b) sums[r][b] += d[r][i] * s[b];
-            }
+            for (int b = 0; b < 4; ++b) sums[r][b] += d[r][i] * s[b];
           }
         }
       }
@@ -176,20 +167,14 @@ struct ClassSteps {
         const int j = first_row + line() + kLines * r;
         float d[4], product = 0;
         load_difference(row(r), column(), d);
-        if constexpr (!is_full) load_u_diagonal(d, sums[r]);
 #pragma unroll
         for (int b = 0; b < 4; ++b) product += sums[r][b] * d[b];
         product = warp_sum<kSide>(product);
         if (j >= count) continue;
-        if constexpr (is_full) store_packed(u(tile, j), sums[r]);
+        store_packed(u(tile, j), sums[r]);
         if (column() == 0) keep_correction(tile, j, ratio / 2 * product);
       }
     }
-  }
-  __device__ void load_u_diagonal(const float (&d)[4], float (&values)[4]) const {
-    load_packed(shared.covariance + column(), values);
-#pragma unroll
-    for (int b = 0; b < 4; ++b) values[b] *= d[b];
   }
   __device__ void keep_correction(int tile, int j, float value) const {
     shared.correction[j] = value;
@@ -321,13 +306,7 @@ struct ClassSteps {
       }
       if (is_last && ratio != 0) {
         float values[4];
-        if constexpr (is_full) {
-          load_packed(u(tile, j), values);
-        } else {
-          float d[4];
-          load_difference(j, column(), d);
-          load_u_diagonal(d, values);
-        }
+        load_packed(u(tile, j), values);
         const float g = shared.gradients[j];
 #pragma unroll
         for (int i = 0; i < 4; ++i) {

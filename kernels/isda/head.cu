@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// IsdaHead on the card. Up to 128 features a block owns a class and does all of it: two launches (head_by_class.cuh). Beyond:
+// IsdaHead on the card. Up to 128 features, or with a diagonal covariance up to a size, a block owns a class and does all of it: two launches
+// (head_by_class.cuh). Beyond:
 //
 //   membership            the batch sorted by class (membership.cuh)
 //   fold                  features, means, and the terms of the covariances; diagonal: these are added, too (head_statistics.cuh)
@@ -89,8 +90,11 @@ void head_by_parts(const Context& context, const IsdaHead& op) {
 }  // namespace
 
 void run(Cuda, const Context& context, const IsdaHead& op) {
-  if (op.x.extent(-1) <= kMostFeaturesByClass)
+  const bool is_full = op.covariance.shape().rank() == 3;
+  if (is_full && op.x.extent(-1) <= kMostFeaturesByClass)
     head_by_class(context, op);
+  else if (!is_full && is_diagonal_by_class(op))
+    head_by_class_diagonal(context, op);
   else
     head_by_parts(context, op);
 }

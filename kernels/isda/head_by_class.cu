@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// IsdaHead for up to 128 features: a block of 512 threads owns a class, everything of it in shared memory (class_steps.cuh), f32 throughout.
+// IsdaHead for up to 128 features and full covariances: a block of 512 threads owns a class, everything of it in shared memory (class_steps.cuh), f32
+// throughout.
 //
 //   find        its samples, by ballot over the labels; an absent class's block leaves
 //   average     their features, from the pixels of x; meanwhile S_c, w_c and W are on their way to shared memory
@@ -13,7 +14,7 @@
 //   FLOP   2 K C A^2 + 2 (N + K) A^2 + 6 N C A + 4 K C A: on CUDA cores, as many as f32 can do
 //
 // More samples of a class than a chunk: the batch is merged chunk by chunk (Chan et al.), and averaged again for the logits. More classes than a tile: W goes
-// by twice more, logits are made twice, U_c lies in memory. Diagonal: U_c[j] = D_c[j] s_c is not kept.
+// by twice more, logits are made twice, U_c lies in memory.
 #include "kernels/isda/head_by_class.cuh"
 
 #include <algorithm>
@@ -27,15 +28,12 @@ namespace {
 
 using namespace class_block;
 
-// NOTE: what a block of sm_80 may have, so that there is one plan for all cards, and one order of every sum.
-constexpr std::size_t kMostShared = std::size_t{163} << 10;
-
 // Blocks: the classes, and one for the samples whose label is none of them: nobody on the card can refuse it, so that their gradient is NaN.
-template <int columns, bool is_full, int width, class T>
+template <int columns, int width, class T>
 __global__ void __launch_bounds__(kThreads) class_head_kernel(const __grid_constant__ ClassHead op, const T* x, T* dx) {
-  using Steps = ClassSteps<columns, is_full, width>;
+  using Steps = ClassSteps<columns, width>;
   constexpr int kChunk = Steps::kChunk;
-  const Shared<columns> shared(op.rows, is_full, op.keeps_u);
+  const Shared<columns> shared(op.rows, op.keeps_u);
   const int thread = static_cast<int>(threadIdx.x), c = static_cast<int>(blockIdx.x);
   const bool is_class = c < op.C;
 
@@ -146,12 +144,12 @@ struct Plan {
   bool keeps_u;
 };
 template <int columns>
-Plan plan_of(int classes, bool is_full) {
-  if (is_full && Shared<columns>::bytes(classes, is_full, true) <= kMostShared) return {classes, true};
+Plan plan_of(int classes) {
+  if (Shared<columns>::bytes(classes, true) <= kMostShared) return {classes, true};
   int most = classes;
-  if (Shared<columns>::bytes(classes, is_full, false) > kMostShared) {
+  if (Shared<columns>::bytes(classes, false) > kMostShared) {
     most = 1;
-    while (Shared<columns>::bytes(most + 1, is_full, false) <= kMostShared) ++most;
+    while (Shared<columns>::bytes(most + 1, false) <= kMostShared) ++most;
   }
   // Tiles of the same size.
   return {static_cast<int>(blocks_for(classes, blocks_for(classes, most))), false};
@@ -169,11 +167,10 @@ void dispatch_columns(std::int64_t A, Body&& body) {
 void head_by_class(const Context& context, const IsdaHead& op) {
   const ConstView x = as_maps(op.x);
   const std::int64_t N = x.extent(0), C = op.weight.extent(0), A = x.extent(3), slots = std::min(N, C);
-  const bool is_full = op.covariance.shape().rank() == 3;
   const bool is_packed = A % 4 == 0 && are_aligned({op.x, op.weight, op.covariance, op.dx});
   Scratch scratch = context.scratch();
   dispatch_columns(A, [&, A = A]<int columns>() {
-    const Plan plan = plan_of<columns>(static_cast<int>(C), is_full);
+    const Plan plan = plan_of<columns>(static_cast<int>(C));
     const bool has_tiles = plan.rows < C;
     const ClassHead head{.N = static_cast<int>(N),
                          .C = static_cast<int>(C),
@@ -191,18 +188,12 @@ void head_by_class(const Context& context, const IsdaHead& op) {
                          .records = scratch.take<ClassRecord>(C),
                          .dweight = scratch.take<float>(slots * C * columns),
                          .dbias = scratch.take<float>(slots * C),
-                         .u = is_full && !plan.keeps_u ? scratch.take<float>(slots * C * columns) : nullptr,
+                         .u = !plan.keeps_u ? scratch.take<float>(slots * C * columns) : nullptr,
                          .correction = has_tiles ? scratch.take<float>(slots * C) : nullptr};
-    const LaunchShape shape{.name = is_full ? "isda_head" : "isda_head_diagonal",
-                            .grid = static_cast<unsigned>(C) + 1,
-                            .block = kThreads,
-                            .shared_bytes = Shared<columns>::bytes(plan.rows, is_full, plan.keeps_u)};
+    const LaunchShape shape{
+        .name = op.name, .grid = static_cast<unsigned>(C) + 1, .block = kThreads, .shared_bytes = Shared<columns>::bytes(plan.rows, plan.keeps_u)};
     dispatch_cuda(op.name, op.x.type(), [&]<class T>() {
-      const auto start = [&](auto* kernel) { launch(context, shape, kernel, head, elements<T>(op.x), elements<T>(op.dx)); };
-      if (is_full)
-        is_packed ? start(class_head_kernel<columns, true, 4, T>) : start(class_head_kernel<columns, true, 1, T>);
-      else
-        is_packed ? start(class_head_kernel<columns, false, 4, T>) : start(class_head_kernel<columns, false, 1, T>);
+      launch(context, shape, is_packed ? class_head_kernel<columns, 4, T> : class_head_kernel<columns, 1, T>, head, elements<T>(op.x), elements<T>(op.dx));
     });
     add_classes(context, {.N = head.N,
                           .C = head.C,

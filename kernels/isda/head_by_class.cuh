@@ -1,13 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-// IsdaHead in two launches, for up to 128 features: a block for each class, and the sums over the classes.
+// IsdaHead in two launches: a block for each class, and the sums over the classes.
 #pragma once
 #include "kernels/isda/isda.h"
 
 namespace isda::kernels {
 
+// Full covariances, of up to 128 features.
 inline constexpr std::int64_t kMostFeaturesByClass = 128;
-
 void head_by_class(const Context& context, const IsdaHead& op);
+
+// Diagonal covariances, where what the classes add to dW is not too much to lie in memory for each of them.
+bool is_diagonal_by_class(const IsdaHead& op);
+void head_by_class_diagonal(const Context& context, const IsdaHead& op);
+
+// NOTE: what a block of sm_80 may have, so that there is one plan for all cards, and one order of every sum.
+inline constexpr std::size_t kMostShared = std::size_t{163} << 10;
 
 // What the block of a class leaves for the sums; that of an absent class no samples.
 struct ClassRecord {

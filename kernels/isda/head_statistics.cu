@@ -10,6 +10,7 @@
 #include <limits>
 
 #include "kernels/isda/class_block.cuh"
+#include "kernels/isda/sample_softmax.cuh"
 
 namespace isda::kernels {
 
@@ -17,7 +18,7 @@ namespace {
 
 using namespace class_block;
 
-constexpr float kNaN = std::numeric_limits<float>::quiet_NaN(), kInfinity = std::numeric_limits<float>::infinity();
+constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
 
 // ---- features, means and terms ----
 
@@ -100,48 +101,6 @@ __global__ void __launch_bounds__(kThreads) fold_maps_kernel(const __grid_consta
 // ---- softmax ----
 
 constexpr int kSoftmaxThreads = 256, kSoftmaxWarps = kSoftmaxThreads / kWarp;
-
-// The loss of a sample of class c, and its misses; the gradients in the place of its logits. The whole warp comes here.
-struct Outcome {
-  float loss;
-  int misses;
-};
-__device__ __forceinline__ Outcome take_sample(float* logits, const float* correction, int c, int C, float scale) {
-  const int lane = static_cast<int>(threadIdx.x) % kWarp;
-  const float own = logits[c];
-  // NOTE: the label's own logit has no correction.
-  float top = -kInfinity;
-  int first = C;
-  for (int j = lane; j < C; j += kWarp) {
-    const float value = logits[j] + correction[j];
-    if (value > top) {
-      top = value;
-      first = j;
-    }
-  }
-  const float top_of_lane = top;
-  top = warp_max(top);
-  first = warp_reduce(top_of_lane == top ? first : C, [](int a, int b) { return smaller(a, b); });
-  // NOTE: the largest itself adds 0, or NaN where it is infinite; a NaN, which is never the largest, adds NaN. A comparison with NaN is a miss.
-  float others = 0;
-  int misses = 0;
-  for (int j = lane; j < C; j += kWarp) {
-    const float plain = logits[j];
-    others += expf(plain + correction[j] - top) - (j == first ? 1.0f : 0.0f);
-    misses += (j < c ? own > plain : own >= plain) ? 0 : 1;
-  }
-  others = warp_sum(others);
-  misses = static_cast<int>(__reduce_add_sync(kAllLanes, static_cast<unsigned>(misses)));
-  // NOTE: nobody writes the label's logit before all have read it.
-  const float corrected_own = own + correction[c], factor = scale / (1 + others);
-  __syncwarp();
-  for (int j = lane; j < C; j += kWarp) {
-    float gradient = expf(logits[j] + correction[j] - top) * factor;
-    if (j == c) gradient = c == first ? -others * factor : gradient - scale;
-    logits[j] = gradient;
-  }
-  return {log1pf(others) - (corrected_own - top), misses};
-}
 
 // Blocks: the classes, and one for the samples of none.
 __global__ void __launch_bounds__(kSoftmaxThreads) softmax_kernel(const __grid_constant__ ClassSoftmax op) {
