@@ -172,7 +172,7 @@ struct HeadSizes {
 
 // x is a map of 8 x 8 and of one pixel, or features; A of 1, 7, 64, 128 and between; no, one and every sample of a class; classes that never come; ratio 0.
 // Then what exceeds a block: more samples than its threads, in all and in one class; more classes than fit into shared memory beside a covariance of
-// 128 and of 64 features, and than threads. Wider than 128: ragged about tiles. Then the diagonal, at last too wide for a block to own a class.
+// 128 and of 64 features, and than threads. Wider than 128: ragged about tiles. Then the diagonal, at last too much for a block to own a class.
 const std::vector<HeadSizes> kHeadShapes = {{{1, 1, 1}},
                                             {{5, 1, 7}, 0, 0},
                                             {{9, 4, 5, true, 0}, 2, 3},
@@ -201,8 +201,8 @@ const std::vector<HeadSizes> kHeadShapes = {{{1, 1, 1}},
                                             {{3, 4, 600, false}, 2, 1},
                                             {{12, 3, 150, false}, 0, 0, true},
                                             {{5, 520, 4, false}, 0, 0},
-                                            {{40, 4, 4300, false, 0.7, 1}, 1, 2},
-                                            {{6, 70, 3720, false}, 0, 0}};
+                                            {{70, 350, 345, false, 0.7, 1}, 1, 2},
+                                            {{40, 300, 700, false}, 0, 0}};
 const std::vector<HeadSizes> kHeadBenchShapes = {{{128, 10, 64}, 8, 8},   {{128, 100, 64}, 8, 8},         {{128, 100, 342}, 8, 8},
                                                  {{128, 100, 640}, 8, 8}, {{128, 100, 640, false}, 8, 8}, {{256, 1000, 2048, false}, 7, 7}};
 

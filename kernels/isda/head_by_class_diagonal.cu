@@ -11,8 +11,8 @@
 //   bytes  x and dx once; for each present class W twice, and what it adds to dW written and read once: from L2
 //   FLOP   2 N C A + 4 K C A forward, 4 N C A + 7 K C A backward, on CUDA cores
 //
-// What classes add to dW takes min(N,C) C A floats. Where that is more than 64 MB, tiles of many classes at a time are the better form (correction.cu,
-// weight_correction.cu): a block a class would stream all of W for itself.
+// What classes add to dW takes min(N,C) C A floats. Where that is more than 32 MB, which a level-2 cache holds, tiles of many classes at a time are the better
+// form (correction.cu, weight_correction.cu): a block a class would stream all of W for itself.
 #include <algorithm>
 
 #include "kernels/isda/class_block.cuh"
@@ -26,7 +26,7 @@ namespace {
 using namespace class_block;
 
 constexpr int kSamples = 8;  // at a time
-constexpr std::int64_t kMostOfSlots = std::int64_t{1} << 24;
+constexpr std::int64_t kMostOfSlots = std::int64_t{1} << 23;
 
 struct DiagonalHead {
   int N, C, A, pixels;
@@ -217,7 +217,6 @@ struct DiagonalSteps {
       __syncthreads();
       spread_over_pixels<columns, width>(shared.chunk, {.A = op.A, .first = first}, op.pixels, shared.samples, samples, dx);
       if (is_last && ratio != 0) subtract_own(column, of_own);
-      __syncthreads();
     }
   }
 
@@ -259,7 +258,6 @@ struct DiagonalSteps {
 
   // dW[c] -= sum_j g[c,j] U_c[j], in this thread's columns.
   __device__ void subtract_own(int column, float (&of_own)[4]) const {
-    __syncthreads();
     add_lines<columns>(shared.among, kLines, of_own);
     if (Lines::line() != 0 || column >= op.A) return;
     float* to = op.dweight + row_of_slot(c) * op.row() + column;

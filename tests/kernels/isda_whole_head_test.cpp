@@ -98,8 +98,8 @@ std::vector<Way> ways() {
     result.push_back({Device::reference, DType::f64, is_full, 18});
     result.push_back({Device::cpu, DType::f32, is_full, 18});
     if (!cuda::card().is_usable) continue;
-    for (const std::int64_t A : {18, 40, 130}) result.push_back({Device::cuda, DType::f32, is_full, A});
-    if (!is_full) result.push_back({Device::cuda, DType::f32, is_full, 4300});
+    const std::vector<std::int64_t> widths = is_full ? std::vector<std::int64_t>{18, 40, 130} : std::vector<std::int64_t>{18, 40, 300, 4300};
+    for (const std::int64_t A : widths) result.push_back({Device::cuda, DType::f32, is_full, A});
   }
   return result;
 }
@@ -194,6 +194,10 @@ TEST_P(IsdaWholeHead, OnTheCardAWrongLabelSpoilsEverySumAndNoStatistic) {
   for (const int label : {4, -1, 1 << 30}) {
     const WholeHead clean = head(9, 4);
     clean.labels.set(3, 1);
+    // NOTE: what is to become NaN is none before.
+    for (const Array* array : {&clean.loss, &clean.dx, &clean.dweight, &clean.dbias}) {
+      for (std::int64_t i = 0; i < array->view().size(); ++i) array->set(i, 0);
+    }
     const WholeHead wrong = clean;
     wrong.labels.set(3, label);
     compute(context, clean);
