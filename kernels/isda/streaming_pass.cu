@@ -77,8 +77,8 @@ __device__ __forceinline__ void request_step(const StreamingPass& op, const Stag
   if (depth < op.A) {
     for (int piece = static_cast<int>(threadIdx.x); piece < Shared::kWeight / 4; piece += kThreads) {
       const int row = piece / (kDepth / 4), a = depth + piece % (kDepth / 4) * 4;
-      const int j = row < Shared::kRows ? first + row : place.c;
-      const int left = j < op.C ? op.A - a : 0;
+      const bool is_own = row == Shared::kRows;
+      const int j = is_own ? place.c : first + row, left = is_own || j < op.C ? op.A - a : 0;
       request_four<width>(stages.weight + stage * Shared::kWeight + piece * 4, left > 0 ? op.weight + std::int64_t{j} * op.A + a : op.weight, left);
     }
     const float* S = op.covariance + std::int64_t{place.c} * op.A * op.A;
