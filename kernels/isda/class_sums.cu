@@ -20,7 +20,7 @@ constexpr int kThreads = 256, kColumns = 32, kLines = kThreads / kColumns, kWarp
 struct SharedOfSums {
   int slots[kThreads];
   int present[kWarps], samples[kWarps];
-  float lines[kLines][kColumns][4];
+  alignas(16) float lines[kLines][kColumns][4];
 };
 
 // Calls add(slot) for every eighth slot, those of this thread's line. Returns how many samples the classes have together.
@@ -58,13 +58,14 @@ __device__ __forceinline__ int for_slots(const ClassSums& op, SharedOfSums& shar
 template <int count>
 __device__ __forceinline__ void add_lines(SharedOfSums& shared, float (&sum)[count]) {
   const int column = static_cast<int>(threadIdx.x) % kColumns, line = static_cast<int>(threadIdx.x) / kColumns;
-#pragma unroll
-  for (int i = 0; i < count; ++i) shared.lines[line][column][i] = sum[i];
+  store_packed(shared.lines[line][column], sum);
   __syncthreads();
   if (line != 0) return;
   for (int other = 1; other < kLines; ++other) {
+    float values[count];
+    load_packed(shared.lines[other][column], values);
 #pragma unroll
-    for (int i = 0; i < count; ++i) sum[i] += shared.lines[other][column][i];
+    for (int i = 0; i < count; ++i) sum[i] += values[i];
   }
 }
 

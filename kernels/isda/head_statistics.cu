@@ -201,9 +201,10 @@ BatchTerms fold_maps(const Context& context, Scratch& scratch, const IsdaHead& o
                       .variance = is_full ? nullptr : op.covariance.as<float>(),
                       .terms = terms};
   dispatch_cuda(op.name, x.type(), [&, A = A]<class T>() {
-    const LaunchShape shape{
-        .name = "isda_fold_maps", .grid = dim3(static_cast<unsigned>(members.most) + 1, blocks_for(A, kColumns)), .block = kThreads, .shared_bytes = 0};
-    launch(context, shape, A % 4 == 0 && are_aligned({op.x}) ? fold_maps_kernel<4, T> : fold_maps_kernel<1, T>, fold, elements<T>(x));
+    dispatch_width<float>(A, are_aligned({op.x}), [&]<int width>() {
+      launch(context, {.name = "isda_fold_maps", .grid = dim3(static_cast<unsigned>(members.most) + 1, blocks_for(A, kColumns)), .block = kThreads},
+             fold_maps_kernel<width, T>, fold, elements<T>(x));
+    });
   });
   return terms;
 }

@@ -14,6 +14,9 @@
 //   D_c   rows g and g + 8 of each 16, columns 4 t ... 4 t + 3 of the step: 16 bytes each, of rows of 64 bytes that lie behind each other
 //   U_c   rows g and g + 8 of each 16, columns 8 t ... 8 t + 7 of the warp
 //
+// Where rows are aligned to pieces of two elements or one only, a thread's columns are pieces apart, 2 g and 16 + 2 g or g, 8 + g, 16 + g, 24 + g, so that
+// what a warp asks for at a time still lies side by side.
+//
 //   bytes  S_c of the present classes once, and once more for each further 112 classes j; written once; U written; W A / 128 times a class, from L2
 //   FLOP   2 K C A^2, three times that on the tensor cores with three_tf32; 2 (N + K) A^2 on CUDA cores
 //
@@ -58,15 +61,19 @@ struct Place {
   int c;       // the class
   int group;   // of the lane: row of D_c and U_c
   int thread;  // in the group: four columns of D_c, four rows of S_c, eight columns of U_c
-  int column;  // of S_c: the first of four
+  int first;   // of the warp's columns
 
-  __device__ __forceinline__ int first_column() const { return column - group * kOwn; }  // the warp's
+  // Of S_c, piece `piece` of the thread: its first column. A piece is there as a whole or not.
+  template <int width>
+  __device__ __forceinline__ int column(int piece) const {
+    return first + (8 * piece + group) * width;
+  }
 };
 
+// Where piece `piece` of the thread's row i lies in a stage of S_c: what the threads of a warp have there lies side by side.
 template <int width>
-__device__ __forceinline__ void request_four(float* to, const float* from, int left) {
-#pragma unroll
-  for (int i = 0; i < 4; i += width) ptx::cp_async<4 * width>(to + i, i < left ? from + i : from, i < left);
+__device__ __forceinline__ int offset_in_stage(int i, int piece) {
+  return ((i * (kOwn / width) + piece) * kThreads + static_cast<int>(threadIdx.x)) * width;
 }
 
 // Asks for step `step` of the classes from `first` on.
@@ -75,22 +82,43 @@ __device__ __forceinline__ void request_step(const StreamingPass& op, const Stag
   using Shared = Stages<row_tiles>;
   const int depth = step * kDepth, stage = step % kStages;
   if (depth < op.A) {
-    for (int piece = static_cast<int>(threadIdx.x); piece < Shared::kWeight / 4; piece += kThreads) {
-      const int row = piece / (kDepth / 4), a = depth + piece % (kDepth / 4) * 4;
+    constexpr int kPieces = kDepth / width;  // of a row
+    for (int piece = static_cast<int>(threadIdx.x); piece < Shared::kWeight / width; piece += kThreads) {
+      const int row = piece / kPieces, a = depth + piece % kPieces * width;
       const bool is_own = row == Shared::kRows;
-      const int j = is_own ? place.c : first + row, left = is_own || j < op.C ? op.A - a : 0;
-      request_four<width>(stages.weight + stage * Shared::kWeight + piece * 4, left > 0 ? op.weight + std::int64_t{j} * op.A + a : op.weight, left);
+      const int j = is_own ? place.c : first + row;
+      const bool is_there = (is_own || j < op.C) && a < op.A;
+      ptx::cp_async<4 * width>(stages.weight + stage * Shared::kWeight + piece * width, is_there ? op.weight + std::int64_t{j} * op.A + a : op.weight,
+                               is_there);
     }
     const float* S = op.covariance + std::int64_t{place.c} * op.A * op.A;
+    float* to = stages.covariance + stage * Shared::kCovariance;
 #pragma unroll
     for (int i = 0; i < kOwn; ++i) {
-      const int row = depth + kOwn * place.thread + i, left = row < op.A ? op.A - place.column : 0;
-      float* to = stages.covariance + stage * Shared::kCovariance + (i * kThreads + static_cast<int>(threadIdx.x)) * kOwn;
-      request_four<width>(to, left > 0 ? S + std::int64_t{row} * op.A + place.column : S, left);
+      const int row = depth + kOwn * place.thread + i;
+#pragma unroll
+      for (int piece = 0; piece < kOwn / width; ++piece) {
+        const int column = place.column<width>(piece);
+        const bool is_there = row < op.A && column < op.A;
+        ptx::cp_async<4 * width>(to + offset_in_stage<width>(i, piece), is_there ? S + std::int64_t{row} * op.A + column : S, is_there);
+      }
     }
   }
   // NOTE: behind the last step empty groups go on being committed, so that the wait counts the same in every turn.
   ptx::cp_async_commit();
+}
+
+// The thread's columns of a row; zeros where it ends.
+template <int width>
+__device__ __forceinline__ void load_pieces(const float* row, const Place& place, int A, float (&values)[kOwn]) {
+#pragma unroll
+  for (int piece = 0; piece < kOwn / width; ++piece) {
+    float part[width] = {};
+    const int column = place.column<width>(piece);
+    if (column < A) load_packed(row + column, part);
+#pragma unroll
+    for (int j = 0; j < width; ++j) values[piece * width + j] = part[j];
+  }
 }
 
 // s <- keep s + sum_k z_k z_k^T, back to memory. NOTE: rounded as by add_terms_on_card, to the bit.
@@ -103,19 +131,28 @@ __device__ __forceinline__ void add_terms(const StreamingPass& op, const Place& 
   }
   const float* z = op.terms.rows + op.terms.first_row(op.members, place.slot) * op.A;
 #pragma unroll 2
-  for (int k = 0; k <= rank; ++k) {
+  for (int k = 0; k <= rank; ++k, z += op.A) {
     float of_rows[kOwn], of_columns[kOwn];
-    tile::load_four<width>(z + std::int64_t{k} * op.A + row, op.A - row, of_rows);
-    tile::load_four<width>(z + std::int64_t{k} * op.A + place.column, op.A - place.column, of_columns);
+    tile::load_four<width>(z + row, op.A - row, of_rows);
+    load_pieces<width>(z, place, op.A, of_columns);
 #pragma unroll
     for (int i = 0; i < kOwn; ++i) {
 #pragma unroll
       for (int j = 0; j < kOwn; ++j) s[i][j] = fmaf(of_rows[i], of_columns[j], s[i][j]);
     }
   }
-  float* to = op.covariance + (std::int64_t{place.c} * op.A + row) * op.A + place.column;
+  float* to = op.covariance + (std::int64_t{place.c} * op.A + row) * op.A;
 #pragma unroll
-  for (int i = 0; i < kOwn; ++i) tile::store_four<width>(to + std::int64_t{i} * op.A, row + i < op.A ? op.A - place.column : 0, s[i]);
+  for (int i = 0; i < kOwn; ++i) {
+#pragma unroll
+    for (int piece = 0; piece < kOwn / width; ++piece) {
+      float part[width];
+#pragma unroll
+      for (int j = 0; j < width; ++j) part[j] = s[i][piece * width + j];
+      const int column = place.column<width>(piece);
+      if (row + i < op.A && column < op.A) store_packed(to + std::int64_t{i} * op.A + column, part);
+    }
+  }
 }
 
 // A number as TF32, and what is left of it.
@@ -179,12 +216,13 @@ __device__ __forceinline__ void multiply_step(const float* weight, const Place& 
 template <int row_tiles, int width>
 __device__ __forceinline__ void finish(const StreamingPass& op, const Stages<row_tiles>& stages, const Place& place, int first,
                                        const float (&sums)[row_tiles][kOwn][4]) {
-  const int column = place.first_column() + 8 * place.thread;
-  float own[2][4];
+  // Pieces of neighbouring columns: of each of the thread's in S_c two, which the tensor core's columns 2 t and 2 t + 1 are.
+  constexpr int kPieces = 2 * kOwn / width;
+  const auto column_of = [&](int piece) { return place.first + (8 * (piece / 2) + 2 * place.thread + piece % 2) * width; };
+  float own[kPieces][width] = {};
 #pragma unroll
-  for (int part = 0; part < 2; ++part) {
-    const int left = op.A - column - 4 * part;
-    tile::load_four<width>(op.weight + std::int64_t{place.c} * op.A + column + 4 * part, left, own[part]);
+  for (int piece = 0; piece < kPieces; ++piece) {
+    if (column_of(piece) < op.A) load_packed(op.weight + std::int64_t{place.c} * op.A + column_of(piece), own[piece]);
   }
 #pragma unroll
   for (int tile = 0; tile < row_tiles; ++tile) {
@@ -193,16 +231,15 @@ __device__ __forceinline__ void finish(const StreamingPass& op, const Stages<row
       const int row = 16 * tile + place.group + 8 * lower, j = first + row;
       float product = 0;
 #pragma unroll
-      for (int part = 0; part < 2; ++part) {
-        const int left = j < op.C ? op.A - column - 4 * part : 0;
-        float values[4], w[4];
+      for (int piece = 0; piece < kPieces; ++piece) {
+        if (j >= op.C || column_of(piece) >= op.A) continue;
+        float values[width], w[width];
 #pragma unroll
-        for (int i = 0; i < 4; ++i) values[i] = sums[tile][i][2 * lower + part];
-        tile::load_four<width>(op.weight + std::int64_t{j} * op.A + column + 4 * part, left, w);
-        tile::store_four<width>(op.u + (std::int64_t{place.slot} * op.C + j) * op.A + column + 4 * part, left, values);
-        // NOTE: where the matrix ends both are zero.
+        for (int i = 0; i < width; ++i) values[i] = sums[tile][piece / 2 * width + i][2 * lower + piece % 2];
+        load_packed(op.weight + std::int64_t{j} * op.A + column_of(piece), w);
+        store_packed(op.u + (std::int64_t{place.slot} * op.C + j) * op.A + column_of(piece), values);
 #pragma unroll
-        for (int i = 0; i < 4; ++i) product += left > 0 ? values[i] * (w[i] - own[part][i]) : 0.0f;
+        for (int i = 0; i < width; ++i) product += values[i] * (w[i] - own[piece][i]);
       }
       product = warp_sum<4>(product);
       if (place.thread == 0) stages.products[static_cast<int>(threadIdx.x) / kWarp * Stages<row_tiles>::kRows + row] = product;
@@ -223,8 +260,8 @@ __global__ void __launch_bounds__(kThreads, 2) streaming_pass_kernel(const __gri
                     .c = op.members.classes[slot],
                     .group = lane / 4,
                     .thread = lane % 4,
-                    .column = part * StreamingPass::kColumns + warp * kColumns + lane / 4 * kOwn};
-  const bool is_used = place.first_column() < op.A, is_updated = op.terms.rows != nullptr;
+                    .first = part * StreamingPass::kColumns + warp * kColumns};
+  const bool is_used = place.first < op.A, is_updated = op.terms.rows != nullptr;
   const int steps = (op.A + kDepth - 1) / kDepth, m = op.members.count(slot);
   const float keep = is_updated ? op.terms.keep[slot] : 1.0f;
 
@@ -239,8 +276,15 @@ __global__ void __launch_bounds__(kThreads, 2) streaming_pass_kernel(const __gri
       if (!is_used) continue;
       float s[kOwn][kOwn];
 #pragma unroll
-      for (int i = 0; i < kOwn; ++i)
-        load_packed(stages.covariance + step % kStages * Shared::kCovariance + (i * kThreads + static_cast<int>(threadIdx.x)) * kOwn, s[i]);
+      for (int i = 0; i < kOwn; ++i) {
+#pragma unroll
+        for (int piece = 0; piece < kOwn / width; ++piece) {
+          float values[width];
+          load_packed(stages.covariance + step % kStages * Shared::kCovariance + offset_in_stage<width>(i, piece), values);
+#pragma unroll
+          for (int j = 0; j < width; ++j) s[i][piece * width + j] = values[j];
+        }
+      }
       if (is_updated && first == 0) add_terms<width>(op, place, step * kDepth + kOwn * place.thread, keep, m, s);
       multiply_step<row_tiles, products>(stages.weight + step % kStages * Shared::kWeight, place, s, sums);
     }
@@ -251,6 +295,8 @@ __global__ void __launch_bounds__(kThreads, 2) streaming_pass_kernel(const __gri
       for (int other = 1; other < kWarps; ++other) sum += stages.products[other * Shared::kRows + row];
       op.q[(std::int64_t{slot} * parts + part) * op.C + first + row] = sum;
     }
+    // NOTE: what this thread wrote of S_c it asks for again, asynchronously, for the next classes.
+    if (is_updated) __threadfence();
   }
   if (is_updated && part == 0 && threadIdx.x == 0) op.count[place.c] += static_cast<float>(m);
 }

@@ -33,7 +33,7 @@ struct Sums {
 
 // Blocks: 64 features by 8 slots by 128 classes j.
 template <int width>
-__global__ void __launch_bounds__(kThreads) pass_kernel(const __grid_constant__ WeightCorrection op, const __grid_constant__ Sums sums) {
+__global__ void __launch_bounds__(kThreads) weight_pass_kernel(const __grid_constant__ WeightCorrection op, const __grid_constant__ Sums sums) {
   SIMT_SHARED(shared, float[kSlots][kLines][kFeatures]);
   const int column = static_cast<int>(threadIdx.x) % kSide * 4, line = static_cast<int>(threadIdx.x) / kSide;
   const int a = static_cast<int>(blockIdx.x) * kFeatures + column, left = op.A - a;
@@ -82,7 +82,8 @@ __global__ void __launch_bounds__(kThreads) pass_kernel(const __grid_constant__ 
 
 // Blocks: 64 features by 16 classes j. dW[j] += sum_c h[c,j] - own[j]
 template <int width>
-__global__ void __launch_bounds__(kThreads) add_kernel(const __grid_constant__ WeightCorrection op, const __grid_constant__ Sums sums, int class_groups) {
+__global__ void __launch_bounds__(kThreads)
+    weight_add_kernel(const __grid_constant__ WeightCorrection op, const __grid_constant__ Sums sums, int class_groups) {
   const int a = static_cast<int>(blockIdx.x) * kFeatures + static_cast<int>(threadIdx.x) % kSide * 4;
   const int j = static_cast<int>(blockIdx.y) * kLines + static_cast<int>(threadIdx.x) / kSide;
   if (*op.ratio == 0 || j >= op.C || a >= op.A) return;
@@ -111,9 +112,10 @@ void correct_full(const Context& context, Scratch& scratch, const WeightCorrecti
   const unsigned features = blocks_for(op.A, kFeatures), slot_groups = blocks_for(op.members.most, kSlots), class_groups = blocks_for(op.C, kClasses);
   const Sums sums{.others = scratch.take<float>(std::int64_t{slot_groups} * op.C * op.A),
                   .own = scratch.take<float>(std::int64_t{class_groups} * op.members.most * op.A)};
-  launch(context, LaunchShape{.name = "isda_weight_pass", .grid = dim3(features, slot_groups, class_groups), .block = kThreads}, pass_kernel<width>, op, sums);
-  launch(context, LaunchShape{.name = "isda_weight_add", .grid = dim3(features, blocks_for(op.C, kLines)), .block = kThreads}, add_kernel<width>, op, sums,
-         static_cast<int>(class_groups));
+  launch(context, LaunchShape{.name = "isda_weight_pass", .grid = dim3(features, slot_groups, class_groups), .block = kThreads}, weight_pass_kernel<width>, op,
+         sums);
+  launch(context, LaunchShape{.name = "isda_weight_add", .grid = dim3(features, blocks_for(op.C, kLines)), .block = kThreads}, weight_add_kernel<width>, op,
+         sums, static_cast<int>(class_groups));
 }
 
 // ---- diagonal ----
