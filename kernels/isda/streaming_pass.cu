@@ -130,7 +130,8 @@ __device__ __forceinline__ void add_terms(const StreamingPass& op, const Place& 
     for (float& value : s[i]) value *= keep;
   }
   const float* z = op.terms.rows + op.terms.first_row(op.members, place.slot) * op.A;
-#pragma unroll 2
+  // NOTE: for single elements not, for the registers' sake.
+#pragma unroll(width > 1 ? 2 : 1)
   for (int k = 0; k <= rank; ++k, z += op.A) {
     float of_rows[kOwn], of_columns[kOwn];
     tile::load_four<width>(z + row, op.A - row, of_rows);
