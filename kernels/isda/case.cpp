@@ -125,7 +125,7 @@ const Declare isda_forward{CaseOf<Sizes>{
           p.gradient("weight", "dweight");
           if (bias) p.gradient("bias", "dbias");
         },
-    .tolerance = {.f32 = 5e-6},
+    .tolerance = {.f32 = 5e-6, .tf32 = kTf32Tolerance, .plain = 5e-6},
 }};
 
 const Declare isda_update_forward{CaseOf<Sizes>{
@@ -159,7 +159,7 @@ const Declare isda_update_forward{CaseOf<Sizes>{
                                       .slots = slots,
                                       .u = u});
         },
-    .tolerance = {.f32 = 5e-6},
+    .tolerance = {.f32 = 5e-6, .tf32 = kTf32Tolerance, .plain = 5e-6},
 }};
 
 // ---- the whole head ----
@@ -248,7 +248,7 @@ const Declare isda_head{CaseOf<HeadSizes>{
           p.gradient("weight", "dweight");
           if (bias) p.gradient("bias", "dbias");
         },
-    .tolerance = {.f32 = 5e-6, .bf16 = 8e-3},
+    .tolerance = {.f32 = 5e-6, .bf16 = 8e-3, .tf32 = kTf32Tolerance, .plain = 5e-6},
 }};
 
 }  // namespace

@@ -119,7 +119,7 @@ __global__ void __launch_bounds__(tile::kThreads, tile::kBlocks)
 CorrectionTable correction_of(const Context& context, Scratch& scratch, const Correction& op) {
   const auto [C, A] = op.weight.extents<2>();
   const auto most = static_cast<unsigned>(op.members.most);
-  const bool is_full = op.covariance.shape().rank() == 3, is_streamed = is_full && op.products != F32Products::plain;
+  const bool is_full = op.covariance.shape().rank() == 3, is_streamed = is_full && context.f32_products() != F32Products::plain;
   const int parts = is_streamed ? StreamingPass::parts(A) : static_cast<int>(blocks_for(A, is_full ? tile::kExtent : kSlice));
   float* q = scratch.take<float>(op.members.most * std::int64_t{parts} * C);
   const auto* weight = op.weight.as<float>();
@@ -134,7 +134,7 @@ CorrectionTable correction_of(const Context& context, Scratch& scratch, const Co
                         .count = op.count.as<float>(),
                         .u = op.u.as<float>(),
                         .q = q},
-                       op.products);
+                       context.f32_products());
     return {q, parts};
   }
   if (op.terms.rows) add_terms_on_card(context, op.members, op.terms, op.covariance, op.count);

@@ -5,17 +5,13 @@
 
 namespace isda::kernels {
 
-// NOTE: products in f32 keep f32's digits; the card's context is yet to say which are wanted.
-inline constexpr F32Products kProducts = F32Products::three_tf32;
-
 struct Correction {
   Membership members;
-  ConstView weight;       // (C,A)
-  View covariance;        // (C,A,A) or (C,A); changed only where there are terms
-  BatchTerms terms = {};  // full only: added to the covariance on the way
-  View count = {};        // (C), likewise
-  View u = {};            // (min(N,C),C,A), full only
-  F32Products products = kProducts;
+  ConstView weight;            // (C,A)
+  View covariance;             // (C,A,A) or (C,A); changed only where there are terms
+  CovarianceTerms terms = {};  // full only: added to the covariance on the way
+  View count = {};             // (C), likewise; the samples are counted where it is given
+  View u = {};                 // (min(N,C),C,A), full only
 };
 
 // In device memory.
@@ -23,6 +19,7 @@ struct CorrectionTable {
   float* q;  // (most,parts,C): the sum over the parts, in order, is Q[c,j]
   int parts;
 };
+// One launch, or two with terms where the context's products are plain (kernels/common/f32_products.h).
 CorrectionTable correction_of(const Context& context, Scratch& scratch, const Correction& op);
 
 }  // namespace isda::kernels

@@ -61,14 +61,14 @@ class Worker {
 
   static std::int64_t floats_of(const CovariancePass& pass) {
     // NOTE: for the rank of a batch of one class, whatever the batch at hand is.
-    const std::int64_t N = pass.members.begin[pass.members.present], rank = pass.updated ? N + 1 : 0;
+    const std::int64_t rank = pass.updated ? pass.terms->most : 0;
     return pass.u ? pass.C * width_of(pass.A) + (pass.A + rank) * kStripColumns : rank * width_of(pass.A);
   }
 
   // Adds the terms of `slot` to a part of its covariance; packs the part into the strip if it is to be multiplied.
   void update(std::int64_t slot, const Part& part) {
     const std::int64_t rank = pass_.terms->rank(slot);
-    const float keep = pass_.terms->keep[slot];
+    const float keep = pass_.terms->kept(slot);
     const float* z = pass_.terms->row(slot);
     if (slot != terms_slot_ || part.column != terms_column_) {
       for (std::int64_t panel = 0; panel < panels_of(part.columns); ++panel) {

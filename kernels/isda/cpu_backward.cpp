@@ -62,7 +62,7 @@ void run(Cpu, const Context& context, const IsdaBackward& op) {
   const auto [N, A] = op.features.extents<2>();
   const std::int64_t C = op.weight.extent(0);
   check_labels(op.name, op.labels, C);
-  check_slots(op);
+  check_slots(op.name, op.labels, op.slots);
   const float* gradient = op.daugmented.as<float>();
   float* dweight = op.dweight.as<float>();
   const float ratio = *op.ratio.as<float>();

@@ -61,7 +61,7 @@ void run(Cuda, const Context& context, const IsdaForward& op) {
 void run(Cuda, const Context& context, const IsdaUpdateForward& op) {
   Scratch scratch = context.scratch();
   const Membership members = membership_of(context, scratch, op.labels, op.weight.extent(0), op.slots.as<std::int32_t>());
-  const BatchTerms terms = fold_on_card(context, scratch, op.name, members, op.features, op.count, op.mean);
+  const CovarianceTerms terms = fold_on_card(context, scratch, op.name, members, op.features, op.count, op.mean);
   Correction correction{.members = members, .weight = op.weight, .covariance = op.covariance, .u = op.u};
   if (op.covariance.shape().rank() == 3) {
     correction.terms = terms;

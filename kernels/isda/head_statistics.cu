@@ -29,10 +29,10 @@ struct FoldMaps {
   Membership members;
   int N, C, A, pixels;
   const std::int32_t* labels;
-  float* features;      // (N,A)
-  float *count, *mean;  // (C), (C,A)
-  float* variance;      // (C,A), or null where the covariance is full
-  BatchTerms terms;     // where it is full
+  float* features;        // (N,A)
+  float *count, *mean;    // (C), (C,A)
+  float* variance;        // (C,A), or null where the covariance is full
+  CovarianceTerms terms;  // where it is full
 };
 
 // Blocks: slots, and one for the samples of no class, by 64 features.
@@ -91,10 +91,9 @@ __global__ void __launch_bounds__(kThreads) fold_maps_kernel(const __grid_consta
     for (int k = 0; k < m; ++k) sum += term(k) * term(k);
     variance = sum + last * last;
   } else {
-    float* z = op.terms.rows + op.terms.first_row(op.members, slot) * op.A + a;
+    float* z = op.terms.rows + op.terms.begin_terms(op.members, slot, op.C, keep, a == 0) * op.A + a;
     for (int k = 0; k < m; ++k) z[std::int64_t{k} * op.A] = term(k);
     z[std::int64_t{m} * op.A] = last;
-    if (a == 0) op.terms.keep[slot] = keep;
   }
 }
 
@@ -183,30 +182,27 @@ __global__ void __launch_bounds__(ChannelGrid::kThreads) spread_kernel(ChannelGr
 
 }  // namespace
 
-BatchTerms fold_maps(const Context& context, Scratch& scratch, const IsdaHead& op, const Membership& members, float* features) {
+void fold_maps(const Context& context, const MapsOfBatch& op) {
   const ConstView x = as_maps(op.x);
   const std::int64_t N = x.extent(0), A = x.extent(3);
-  const bool is_full = op.covariance.shape().rank() == 3;
-  BatchTerms terms;
-  if (is_full) terms = {.rows = scratch.take<float>((N + members.most) * A), .keep = scratch.take<float>(members.most)};
+  const Membership& members = op.members;
   const FoldMaps fold{.members = members,
                       .N = static_cast<int>(N),
-                      .C = static_cast<int>(op.weight.extent(0)),
+                      .C = static_cast<int>(op.count.extent(0)),
                       .A = static_cast<int>(A),
                       .pixels = static_cast<int>(x.extent(1) * x.extent(2)),
                       .labels = op.labels.as<std::int32_t>(),
-                      .features = features,
+                      .features = op.features,
                       .count = op.count.as<float>(),
                       .mean = op.mean.as<float>(),
-                      .variance = is_full ? nullptr : op.covariance.as<float>(),
-                      .terms = terms};
-  dispatch_cuda(op.name, x.type(), [&, A = A]<class T>() {
+                      .variance = op.variance.as<float>(),
+                      .terms = op.terms};
+  dispatch_cuda("isda_head", x.type(), [&, A = A]<class T>() {
     dispatch_width<float>(A, are_aligned({op.x}), [&]<int width>() {
       launch(context, {.name = "isda_fold_maps", .grid = dim3(static_cast<unsigned>(members.most) + 1, blocks_for(A, kColumns)), .block = kThreads},
              fold_maps_kernel<width, T>, fold, elements<T>(x));
     });
   });
-  return terms;
 }
 
 void take_softmax(const Context& context, const ClassSoftmax& op) {

@@ -6,9 +6,17 @@
 
 namespace isda::kernels {
 
-// The features, averaged over the pixels of x, and the batch folded into the means, as fold_on_card does; where the covariance is diagonal, into it, too,
-// and no terms are left. The counts stay as they are. One launch. features: (N,A) f32, overwritten; NaN where a sample's label is none of the classes.
-BatchTerms fold_maps(const Context& context, Scratch& scratch, const IsdaHead& op, const Membership& members, float* features);
+// The features, averaged over the pixels of x, and the batch folded into the means, as fold_on_card does, which leaves terms; where the covariance is
+// diagonal, into it, too. The counts stay as they are. One launch.
+struct MapsOfBatch {
+  Membership members;
+  ConstView x, labels;
+  View count, mean;
+  float* features;             // (N,A), overwritten; NaN where a sample's label is none of the classes
+  View variance = {};          // (C,A), diagonal
+  CovarianceTerms terms = {};  // full: overwritten
+};
+void fold_maps(const Context& context, const MapsOfBatch& op);
 
 // The softmax of the corrected logits. One launch.
 struct ClassSoftmax {

@@ -2,9 +2,9 @@
 #include "kernels/isda/isda.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "kernels/common/check.h"
+#include "kernels/isda/reckoning.h"
 
 namespace isda::kernels {
 
@@ -97,32 +97,12 @@ class Checker {
   DType type_ = DType::f32;
 };
 
-// How many of C classes have a label among N drawn evenly.
-// NOTE: not counted from the labels, which may be in the memory of a device.
-double expected_present(double N, double C) { return C * (1 - std::pow(1 - 1 / C, N)); }
+// The sizes of an operation, and the bytes of its batch.
+struct BatchReckoning : Reckoning {
+  double features;  // bytes of all of them
 
-// The sizes of an operation as real numbers, to reckon with.
-struct Reckoning {
-  double N, A, C, K, S;      // S: elements of one class's covariance
-  double element, features;  // bytes of one parameter, and of all features
-  bool is_full;
-
-  Reckoning(const ConstView& batch, const ConstView& covariance)
-      : N(static_cast<double>(batch.extent(0))),
-        A(static_cast<double>(batch.extent(-1))),
-        C(static_cast<double>(covariance.extent(0))),
-        K(expected_present(N, C)),
-        S(static_cast<double>(covariance.size()) / C),
-        element(static_cast<double>(size_of(covariance.type()))),
-        features(static_cast<double>(batch.bytes())),
-        is_full(covariance.shape().rank() == 3) {}
-
-  double update_flop() const { return 2 * (N + 2 * K) * S; }
-  double forward_flop() const { return 2 * N * C * A + (is_full ? 2 * K * C * S + 3 * K * C * A : 4 * K * C * A); }
-  double backward_flop() const { return 4 * N * C * A + (is_full ? 4 : 7) * K * C * A; }
+  BatchReckoning(const ConstView& batch, const ConstView& covariance) : Reckoning(batch.extent(0), covariance), features(static_cast<double>(batch.bytes())) {}
   double features_and_weight() const { return features + element * C * A; }
-  double logits() const { return element * N * C; }
-  double u() const { return is_full ? element * K * C * A : 0; }
 };
 
 }  // namespace
@@ -180,27 +160,27 @@ void check(const IsdaHead& op) {
 }
 
 Cost cost(const IsdaUpdate& op) {
-  const Reckoning r(op.features, op.covariance);
+  const BatchReckoning r(op.features, op.covariance);
   return {.flop = r.update_flop(), .bytes = r.element * 2 * r.K * (r.S + r.A) + r.features};
 }
 
 Cost cost(const IsdaForward& op) {
-  const Reckoning r(op.features, op.covariance);
+  const BatchReckoning r(op.features, op.covariance);
   return {.flop = r.forward_flop(), .bytes = r.element * r.K * r.S + r.features_and_weight() + 2 * r.logits() + r.u()};
 }
 
 Cost cost(const IsdaUpdateForward& op) {
-  const Reckoning r(op.features, op.covariance);
+  const BatchReckoning r(op.features, op.covariance);
   return {.flop = r.update_flop() + r.forward_flop(), .bytes = r.element * 2 * r.K * (r.S + r.A) + r.features_and_weight() + 2 * r.logits() + r.u()};
 }
 
 Cost cost(const IsdaBackward& op) {
-  const Reckoning r(op.features, op.covariance);
+  const BatchReckoning r(op.features, op.covariance);
   return {.flop = r.backward_flop(), .bytes = r.u() + (r.is_full ? 0 : r.element * r.K * r.S) + 2 * r.features_and_weight() + r.logits()};
 }
 
 Cost cost(const IsdaHead& op) {
-  const Reckoning r(op.x, op.covariance);
+  const BatchReckoning r(op.x, op.covariance);
   const double pooling = 2 * static_cast<double>(op.x.size()), softmax = 5 * r.N * r.C;
   return {.flop = pooling + r.update_flop() + r.forward_flop() + softmax + r.backward_flop(),
           .bytes = 2 * r.features_and_weight() + r.element * 2 * r.K * (r.S + r.A)};

@@ -40,7 +40,7 @@ Terms fold_batch(const Context& context, Scratch& scratch, const Members& member
   const std::int64_t K = members.present, N = members.begin[K];
   float* rows = scratch.take<float>((N + members.most) * A);
   float* keep = scratch.take<float>(members.most);
-  const Terms terms{members, A, rows, keep};
+  const Terms terms{.members = members, .A = A, .rows = rows, .keep = keep, .most = N + 1};
 
   const double flop = 4.0 * static_cast<double>((N + K) * A);
   parallel_ranges(context, K, grain_of(context, K, flop), [&](std::int64_t first, std::int64_t last) {

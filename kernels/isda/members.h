@@ -24,15 +24,20 @@ struct Members {
 // slots: (C) receives the slot of each class, -1 for an absent one; null if nobody asks. Every label lies in [0, C).
 Members members_of(Scratch& scratch, const std::int32_t* labels, std::int64_t N, std::int64_t C, std::int32_t* slots);
 
-// The vectors z of every slot: rank(slot) = m + 1 rows of A from row first(slot) on.
+// The vectors z of every slot: rank(slot) rows of A from row(slot) on. Those of a batch: m + 1 for each slot, one slot behind the other.
 struct Terms {
   const Members& members;
   std::int64_t A;
-  const float* rows;  // (N+K,A)
-  const float* keep;  // (K)
+  const float* rows;                    // (N+K,A)
+  const float* keep;                    // (K)
+  std::int64_t most;                    // no rank of a batch of this size is larger
+  const std::int32_t* first = nullptr;  // pending ones (prepared_head.h): (C), where a class's rows begin, and rows and keep are by class, too
+  const std::int32_t* count = nullptr;  // and how many there are
 
-  std::int64_t rank(std::int64_t slot) const { return members.count(slot) + 1; }
-  const float* row(std::int64_t slot) const { return rows + (members.begin[slot] + slot) * A; }
+  std::int64_t rank(std::int64_t slot) const { return count ? count[members.classes[slot]] : members.count(slot) + 1; }
+  const float* row(std::int64_t slot) const { return rows + (first ? first[members.classes[slot]] : members.begin[slot] + slot) * A; }
+  // NOTE: where nothing is pending, what stands there is of no visit.
+  float kept(std::int64_t slot) const { return !count ? keep[slot] : rank(slot) > 0 ? keep[members.classes[slot]] : 1.0f; }
 };
 
 // Folds the batch into count (C) and mean (C,A), and returns the terms that its covariances are yet to receive.

@@ -103,6 +103,12 @@ __global__ void __launch_bounds__(kThreads) membership_kernel(const __grid_const
 
 }  // namespace
 
+void sort_by_class(const Context& context, const ConstView& labels, std::int64_t classes, const Membership& members, int* slots) {
+  const int C = static_cast<int>(classes), bits = static_cast<int>(std::bit_width(static_cast<unsigned>(C - 1)));
+  launch(context, LaunchShape{.name = "isda_membership", .grid = 1, .block = kThreads}, membership_kernel,
+         Labels{labels.as<std::int32_t>(), static_cast<int>(labels.size()), C, bits}, members, slots);
+}
+
 Membership membership_of(const Context& context, Scratch& scratch, const ConstView& labels, std::int64_t classes, int* slots) {
   const std::int64_t N = labels.size(), most = std::min(N, classes);
   const Membership members{.most = static_cast<int>(most),
@@ -110,9 +116,7 @@ Membership membership_of(const Context& context, Scratch& scratch, const ConstVi
                            .classes = scratch.take<int>(most),
                            .begin = scratch.take<int>(most + 1),
                            .samples = scratch.take<int>(N)};
-  const int C = static_cast<int>(classes), bits = static_cast<int>(std::bit_width(static_cast<unsigned>(C - 1)));
-  launch(context, LaunchShape{.name = "isda_membership", .grid = 1, .block = kThreads}, membership_kernel,
-         Labels{labels.as<std::int32_t>(), static_cast<int>(N), C, bits}, members, slots);
+  sort_by_class(context, labels, classes, members, slots);
   return members;
 }
 

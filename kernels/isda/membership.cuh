@@ -22,8 +22,10 @@ struct Membership {
   __device__ int count(int slot) const { return begin[slot + 1] - begin[slot]; }
 };
 
-// One launch. slots: (C) receives the slot of each class, -1 for an absent one; null if nobody asks.
+// One launch, to where `members` points. slots: (C) receives the slot of each class, -1 for an absent one; null if nobody asks.
 // NOTE: nobody on the card can refuse a label outside [0,C): such a sample belongs to no class.
+void sort_by_class(const Context& context, const ConstView& labels, std::int64_t classes, const Membership& members, int* slots);
+// The same, in scratch memory.
 Membership membership_of(const Context& context, Scratch& scratch, const ConstView& labels, std::int64_t classes, int* slots);
 
 }  // namespace isda::kernels

@@ -132,7 +132,7 @@ void run(Reference, const Context&, const IsdaBackward& op) {
   const auto [N, C] = op.daugmented.extents<2>();
   const std::int64_t A = op.features.extent(1);
   check_labels(op.name, op.labels, C);
-  check_slots(op);
+  check_slots(op.name, op.labels, op.slots);
   const double ratio = op.ratio.at(0);
 
   for (const auto [i, a] : grid(N, A)) {

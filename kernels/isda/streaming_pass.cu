@@ -132,7 +132,7 @@ __device__ __forceinline__ void add_terms(const StreamingPass& op, const Place& 
   const float* z = op.terms.rows + op.terms.first_row(op.members, place.slot) * op.A;
   // NOTE: for single elements not, for the registers' sake.
 #pragma unroll(width > 1 ? 2 : 1)
-  for (int k = 0; k <= rank; ++k, z += op.A) {
+  for (int k = 0; k < rank; ++k, z += op.A) {
     float of_rows[kOwn], of_columns[kOwn];
     tile::load_four<width>(z + row, op.A - row, of_rows);
     load_pieces<width>(z, place, op.A, of_columns);
@@ -262,9 +262,9 @@ __global__ void __launch_bounds__(kThreads, 2) streaming_pass_kernel(const __gri
                     .group = lane / 4,
                     .thread = lane % 4,
                     .first = part * StreamingPass::kColumns + warp * kColumns};
-  const bool is_used = place.first < op.A, is_updated = op.terms.rows != nullptr;
-  const int steps = (op.A + kDepth - 1) / kDepth, m = op.members.count(slot);
-  const float keep = is_updated ? op.terms.keep[slot] : 1.0f;
+  const int steps = (op.A + kDepth - 1) / kDepth, rank = op.terms.rows ? op.terms.rank(op.members, slot) : 0;
+  const bool is_used = place.first<op.A, is_updated = rank> 0;
+  const float keep = is_updated ? op.terms.kept(op.members, slot) : 1.0f;
 
   for (int first = 0; first < op.C; first += Shared::kRows) {
     for (int step = 0; step < kStages - 1; ++step) request_step<row_tiles, width>(op, stages, place, first, step);
@@ -286,7 +286,7 @@ __global__ void __launch_bounds__(kThreads, 2) streaming_pass_kernel(const __gri
           for (int j = 0; j < width; ++j) s[i][piece * width + j] = values[j];
         }
       }
-      if (is_updated && first == 0) add_terms<width>(op, place, step * kDepth + kOwn * place.thread, keep, m, s);
+      if (is_updated && first == 0) add_terms<width>(op, place, step * kDepth + kOwn * place.thread, keep, rank, s);
       multiply_step<row_tiles, products>(stages.weight + step % kStages * Shared::kWeight, place, s, sums);
     }
     finish<row_tiles, width>(op, stages, place, first, sums);
@@ -299,7 +299,7 @@ __global__ void __launch_bounds__(kThreads, 2) streaming_pass_kernel(const __gri
     // NOTE: what this thread wrote of S_c it asks for again, asynchronously, for the next classes.
     if (is_updated) __threadfence();
   }
-  if (is_updated && part == 0 && threadIdx.x == 0) op.count[place.c] += static_cast<float>(m);
+  if (op.count && part == 0 && threadIdx.x == 0) op.count[place.c] += static_cast<float>(op.members.count(slot));
 }
 
 template <int row_tiles, int width>

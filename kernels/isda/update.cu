@@ -13,22 +13,21 @@
 // S stays symmetric to the bit: S[a,b] and S[b,a] are made of the same products in the same order, and a product does not know its factors' order.
 #include <cmath>
 
+#include "kernels/isda/covariance_tile.cuh"
 #include "kernels/isda/isda.h"
 #include "kernels/isda/statistics.cuh"
-#include "kernels/isda/tile.cuh"
 
 namespace isda::kernels {
 
 namespace {
 
-using tile::Neighbours;
-
 constexpr int kThreads = 128;  // features of a block, where a thread has one
 
 // Blocks: slots by features. NOTE: the count stays as it is, since other blocks of the class read it too; the next launch adds to it.
 template <class T>
-__global__ void __launch_bounds__(kThreads) fold_kernel(const __grid_constant__ Membership members, const T* __restrict__ features, int A,
-                                                        const float* __restrict__ count, float* __restrict__ mean, const __grid_constant__ BatchTerms terms) {
+__global__ void __launch_bounds__(kThreads)
+    fold_kernel(const __grid_constant__ Membership members, const T* __restrict__ features, int A, const float* __restrict__ count, float* __restrict__ mean,
+                const __grid_constant__ CovarianceTerms terms) {
   const int slot = static_cast<int>(blockIdx.x), a = static_cast<int>(blockIdx.y) * kThreads + static_cast<int>(threadIdx.x);
   if (slot >= *members.present || a >= A) return;
   const int c = members.classes[slot], m = members.count(slot);
@@ -40,7 +39,7 @@ __global__ void __launch_bounds__(kThreads) fold_kernel(const __grid_constant__ 
   for (int k = 0; k < m; ++k) nu += feature(k);
   nu /= static_cast<float>(m);
   // The terms of the samples.
-  float* z = terms.rows + terms.first_row(members, slot) * A + a;
+  float* z = terms.rows + terms.begin_terms(members, slot, 0, keep, a == 0) * A + a;
   const float of_sample = sqrtf(1 / total);
   for (int k = 0; k < m; ++k) z[std::int64_t{k} * A] = of_sample * (feature(k) - nu);
   // The new mean, and the term of its move.
@@ -48,47 +47,26 @@ __global__ void __launch_bounds__(kThreads) fold_kernel(const __grid_constant__ 
   const float shift = mu - nu;
   z[std::int64_t{m} * A] = sqrtf(w * keep) * shift;
   mu -= w * shift;
-  if (a == 0) terms.keep[slot] = keep;
 }
 
 // Blocks: slots by tiles of S_c.
 template <int width>
 __global__ void __launch_bounds__(tile::kThreads, tile::kBlocks)
-    covariance_kernel(const __grid_constant__ Membership members, const __grid_constant__ BatchTerms terms, int A, int tiles, float* covariance, float* count) {
+    covariance_kernel(const __grid_constant__ Membership members, const __grid_constant__ CovarianceTerms terms, int A, int tiles, float* covariance,
+                      float* count) {
   SIMT_SHARED(step, tile::Step<>);
   const int slot = static_cast<int>(blockIdx.x) / (tiles * tiles), tile_of_slot = static_cast<int>(blockIdx.x) % (tiles * tiles);
   if (slot >= *members.present) return;
-  const int c = members.classes[slot], m = members.count(slot), rank = m + 1;
-  const int first_row = tile_of_slot / tiles * tile::kExtent, first_column = tile_of_slot % tiles * tile::kExtent;
-  const int row = first_row + tile::own_row(), column = first_column + tile::own_column();
-  float* own = covariance + (std::int64_t{c} * A + row) * A + column;
-  // Read.
-  const float keep = terms.keep[slot];
-  float sums[tile::kOwn][tile::kOwn];
-#pragma unroll
-  for (int i = 0; i < tile::kOwn; ++i) {
-    tile::load_four<width>(own + std::int64_t{i} * A, row + i < A ? A - column : 0, sums[i]);
-#pragma unroll
-    for (float& sum : sums[i]) sum *= keep;
-  }
-  // Add the terms.
-  const float* rows = terms.rows + terms.first_row(members, slot) * A;
-  const auto load_from = [&](int first) {
-    return [=](int position, int k, float(&values)[4]) {
-      const int a = first + position;
-      tile::load_four<width>(rows + std::int64_t{k} * A + a, k < rank ? A - a : 0, values);
-    };
-  };
-  tile::add_products<Neighbours::along_tile, Neighbours::along_tile>(step, rank, load_from(first_row), load_from(first_column), sums);
-  // Write.
-#pragma unroll
-  for (int i = 0; i < tile::kOwn; ++i) tile::store_four<width>(own + std::int64_t{i} * A, row + i < A ? A - column : 0, sums[i]);
-  if (tile_of_slot == 0 && threadIdx.x == 0) count[c] += static_cast<float>(m);
+  const int c = members.classes[slot], rank = terms.rank(members, slot);
+  if (rank == 0) return;
+  add_terms_to_tile<width>(step, covariance + std::int64_t{c} * A * A, A, tile_of_slot / tiles, tile_of_slot % tiles, terms.kept(members, slot),
+                           terms.rows + terms.first_row(members, slot) * A, rank);
+  if (count && tile_of_slot == 0 && threadIdx.x == 0) count[c] += static_cast<float>(members.count(slot));
 }
 
 // Blocks: slots by features.
 __global__ void __launch_bounds__(kThreads)
-    variance_kernel(const __grid_constant__ Membership members, const __grid_constant__ BatchTerms terms, int A, float* variance, float* count) {
+    variance_kernel(const __grid_constant__ Membership members, const __grid_constant__ CovarianceTerms terms, int A, float* variance, float* count) {
   const int slot = static_cast<int>(blockIdx.x), a = static_cast<int>(blockIdx.y) * kThreads + static_cast<int>(threadIdx.x);
   if (slot >= *members.present || a >= A) return;
   const int c = members.classes[slot], m = members.count(slot);
@@ -102,10 +80,10 @@ __global__ void __launch_bounds__(kThreads)
 
 }  // namespace
 
-BatchTerms fold_on_card(const Context& context, Scratch& scratch, const char* operation, const Membership& members, const ConstView& features,
-                        const View& count, const View& mean) {
+CovarianceTerms fold_on_card(const Context& context, Scratch& scratch, const char* operation, const Membership& members, const ConstView& features,
+                             const View& count, const View& mean) {
   const auto [N, A] = features.extents<2>();
-  const BatchTerms terms{.rows = scratch.take<float>((N + members.most) * A), .keep = scratch.take<float>(members.most)};
+  const CovarianceTerms terms{.rows = scratch.take<float>((N + members.most) * A), .keep = scratch.take<float>(members.most)};
   dispatch_cuda(operation, features.type(), [&, A = A]<class T>() {
     launch(context, LaunchShape{.name = "isda_fold", .grid = dim3(static_cast<unsigned>(members.most), blocks_for(A, kThreads)), .block = kThreads},
            fold_kernel<T>, members, elements<T>(features), static_cast<int>(A), count.as<float>(), mean.as<float>(), terms);
@@ -113,7 +91,7 @@ BatchTerms fold_on_card(const Context& context, Scratch& scratch, const char* op
   return terms;
 }
 
-void add_terms_on_card(const Context& context, const Membership& members, const BatchTerms& terms, const View& covariance, const View& count) {
+void add_terms_on_card(const Context& context, const Membership& members, const CovarianceTerms& terms, const View& covariance, const View& count) {
   const int A = static_cast<int>(covariance.extent(1));
   const auto most = static_cast<unsigned>(members.most);
   if (covariance.shape().rank() == 3) {
@@ -131,7 +109,7 @@ void add_terms_on_card(const Context& context, const Membership& members, const 
 void run(Cuda, const Context& context, const IsdaUpdate& op) {
   Scratch scratch = context.scratch();
   const Membership members = membership_of(context, scratch, op.labels, op.count.extent(0), nullptr);
-  const BatchTerms terms = fold_on_card(context, scratch, op.name, members, op.features, op.count, op.mean);
+  const CovarianceTerms terms = fold_on_card(context, scratch, op.name, members, op.features, op.count, op.mean);
   add_terms_on_card(context, members, terms, op.covariance, op.count);
 }
 

@@ -31,8 +31,30 @@ struct Sums {
   float* own;     // (groups of classes,most,A)
 };
 
-// Blocks: 64 features by 8 slots by 128 classes j.
+// g sum_k t_k[j] z_k for the classes j that are this thread's from `first_class` on.
 template <int width>
+__device__ __forceinline__ void add_terms(const WeightCorrection& op, int slot, int first_class, int a, const float (&g)[kOwn], float (&of_class)[kOwn][4],
+                                          float (&of_slot)[4]) {
+  const int rank = op.terms.rank(op.members, slot);
+  const float* z = op.terms.rows + op.terms.first_row(op.members, slot) * op.A + a;
+  const float* t = op.projections + CovarianceTerms::row_of_slot(op.members, slot) * op.C + first_class;
+  for (int k = 0; k < rank; ++k, z += op.A, t += op.C) {
+    float term[4], along = 0;
+    tile::load_four<width>(z, op.A - a, term);
+#pragma unroll
+    for (int i = 0; i < kOwn; ++i) {
+      const float share = first_class + kLines * i < op.C ? g[i] * t[kLines * i] : 0.0f;
+      along += share;
+#pragma unroll
+      for (int f = 0; f < 4; ++f) of_class[i][f] += share * term[f];
+    }
+#pragma unroll
+    for (int f = 0; f < 4; ++f) of_slot[f] += along * term[f];
+  }
+}
+
+// Blocks: 64 features by 8 slots by 128 classes j. has_terms: U' takes the place of U.
+template <int width, bool has_terms>
 __global__ void __launch_bounds__(kThreads) weight_pass_kernel(const __grid_constant__ WeightCorrection op, const __grid_constant__ Sums sums) {
   SIMT_SHARED(shared, float[kSlots][kLines][kFeatures]);
   const int column = static_cast<int>(threadIdx.x) % kSide * 4, line = static_cast<int>(threadIdx.x) / kSide;
@@ -45,19 +67,22 @@ __global__ void __launch_bounds__(kThreads) weight_pass_kernel(const __grid_cons
   float of_class[kOwn][4] = {};
   for (int s = 0; s < slots; ++s) {
     const std::int64_t first = std::int64_t{first_slot + s} * op.C;
-    float of_slot[4] = {};
+    const float keep = has_terms ? op.terms.kept(op.members, first_slot + s) : 1.0f;
+    float of_slot[4] = {}, g[kOwn];
 #pragma unroll
     for (int i = 0; i < kOwn; ++i) {
       const int j = first_class + line + kLines * i;
-      const float g = j < op.C ? op.g[first + j] : 0.0f;
+      g[i] = j < op.C ? op.g[first + j] : 0.0f;
+      const float kept = has_terms ? keep * g[i] : g[i];
       float u[4];
       tile::load_four<width>(op.u + (first + j) * op.A + a, j < op.C ? left : 0, u);
 #pragma unroll
       for (int f = 0; f < 4; ++f) {
-        of_class[i][f] += g * u[f];
-        of_slot[f] += g * u[f];
+        of_class[i][f] += kept * u[f];
+        of_slot[f] += kept * u[f];
       }
     }
+    if constexpr (has_terms) add_terms<width>(op, first_slot + s, first_class + line, a, g, of_class, of_slot);
     store_packed(&shared[s][line][column], of_slot);
   }
   // Leave the sums over the slots.
@@ -112,8 +137,8 @@ void correct_full(const Context& context, Scratch& scratch, const WeightCorrecti
   const unsigned features = blocks_for(op.A, kFeatures), slot_groups = blocks_for(op.members.most, kSlots), class_groups = blocks_for(op.C, kClasses);
   const Sums sums{.others = scratch.take<float>(std::int64_t{slot_groups} * op.C * op.A),
                   .own = scratch.take<float>(std::int64_t{class_groups} * op.members.most * op.A)};
-  launch(context, LaunchShape{.name = "isda_weight_pass", .grid = dim3(features, slot_groups, class_groups), .block = kThreads}, weight_pass_kernel<width>, op,
-         sums);
+  const auto pass = op.projections ? weight_pass_kernel<width, true> : weight_pass_kernel<width, false>;
+  launch(context, LaunchShape{.name = "isda_weight_pass", .grid = dim3(features, slot_groups, class_groups), .block = kThreads}, pass, op, sums);
   launch(context, LaunchShape{.name = "isda_weight_add", .grid = dim3(features, blocks_for(op.C, kLines)), .block = kThreads}, weight_add_kernel<width>, op,
          sums, static_cast<int>(class_groups));
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the correction of the logits adds to dW: with g[c,j] = ratio Gc[c,j], dW[j] += sum_c g[c,j] U_c[j] and dW[c] -= sum_j g[c,j] U_c[j].
 #pragma once
-#include "kernels/isda/membership.cuh"
+#include "kernels/isda/statistics.cuh"
 
 namespace isda::kernels {
 
@@ -15,6 +15,9 @@ struct WeightCorrection {
   const std::int32_t* slots;  // (C) where the classes' U and g are; -1 for an absent class
   const float* g;             // (most,C)
   float* dweight;             // (C,A), added to
+  // Full, where u is of before the batch (prepared_head.h): U'_c[j] = keep U_c[j] + sum_k t_k[j] z_k
+  CovarianceTerms terms = {};
+  const float* projections = nullptr;  // (N+most,C): t, its rows by slots as those of a batch's own terms; null: u is U_c
 
   // The slot of class j, -1 when it is absent.
   // NOTE: looked up in both directions, so that the slots of another batch lead nowhere.

@@ -37,14 +37,15 @@ Errors errors_of(F32Products products, std::int64_t C, std::int64_t A) {
     }
   }
 
-  const Context context(Device::cuda);
+  Context context(Device::cuda);
+  context.set_f32_products(products);
   const Array q(DType::f32, {C, C}, kNaN);
   std::vector<const Array*> arrays = head.arrays();
   for (const Array* array : arrays) array->move_to_card(context.stream());
   Scratch scratch = context.scratch();
   const Membership members = membership_of(context, scratch, View(head.labels), C, nullptr);
   const CorrectionTable table =
-      correction_of(context, scratch, {.members = members, .weight = View(head.weight), .covariance = head.covariance, .u = head.u, .products = products});
+      correction_of(context, scratch, {.members = members, .weight = View(head.weight), .covariance = head.covariance, .u = head.u});
   std::vector<float> parts(static_cast<std::size_t>(C * table.parts * C));
   cuda::copy_to_host(parts.data(), table.q, parts.size() * sizeof(float), context.stream());
   for (const Array* array : arrays) array->move_to_host(context.stream());
