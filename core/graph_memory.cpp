@@ -13,7 +13,10 @@ constinit thread_local MemoryOwner owner_now = kAnybody;
 
 MemoryOwner GraphMemory::owner_of_thread() { return owner_now; }
 
-GraphMemory::Scope::Scope(GraphMemory& memory) : outer_(std::exchange(owner_now, memory.owner_)), scratch_(context_of(Device::cuda), memory.scratch_) {}
+GraphMemory::Scope::Scope(GraphMemory& memory)
+    : outer_(std::exchange(owner_now, memory.owner_)),
+      scratch_(context_of(Device::cuda), memory.scratch_),
+      branch_scratch_(branch_of_thread(), memory.branch_scratch_) {}
 
 GraphMemory::Scope::~Scope() { owner_now = outer_; }
 

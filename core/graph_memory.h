@@ -34,7 +34,7 @@ class GraphMemory {
 
    private:
     const MemoryOwner outer_;
-    const Context::ScratchScope scratch_;
+    const Context::ScratchScope scratch_, branch_scratch_;
   };
 
   // For whom the calling thread takes memory.
@@ -42,7 +42,7 @@ class GraphMemory {
 
  private:
   const MemoryOwner owner_;
-  Arena scratch_{Device::cuda};
+  Arena scratch_{Device::cuda}, branch_scratch_{Device::cuda};
 };
 
 }  // namespace isda

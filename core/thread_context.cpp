@@ -20,10 +20,11 @@ constinit thread_local cuda::Stream stream_now = nullptr;
 
 class ThreadCard {
  public:
-  ThreadCard() : context_(Device::cuda), staging_(context_.stream()) { stream_now = context_.stream(); }
+  ThreadCard() : context_(Device::cuda), branch_(Device::cuda), staging_(context_.stream()) { stream_now = context_.stream(); }
   ~ThreadCard() {
     stream_now = nullptr;
     try {
+      branch_.synchronise();
       context_.synchronise();
     } catch (const Error&) {
       // NOTE: the failure stays with the card and is told by the next call that may throw.
@@ -37,10 +38,23 @@ class ThreadCard {
     context_.set_f32_products(f32_products_wanted);
     return context_;
   }
+  const Context& branch() {
+    branch_.set_f32_products(f32_products_wanted);
+    return branch_;
+  }
+  void fork() {
+    begin_.record(context_.stream());
+    begin_.hold(branch_.stream());
+  }
+  void join() {
+    end_.record(branch_.stream());
+    end_.hold(context_.stream());
+  }
   Staging& staging() { return staging_; }
 
  private:
-  Context context_;
+  Context context_, branch_;
+  cuda::Event begin_{false}, end_{false};
   Staging staging_;
 };
 
@@ -75,6 +89,15 @@ void set_threads(int threads) {
 }
 
 void set_f32_products(F32Products products) { f32_products_wanted = products; }
+
+const Context& fork_branch() {
+  card_of_thread().fork();
+  return branch_of_thread();
+}
+
+void join_branch() { card_of_thread().join(); }
+
+const Context& branch_of_thread() { return card_of_thread().branch(); }
 
 cuda::Stream stream_of_thread() noexcept { return stream_now; }
 

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "losses/isda.h"
 
+#include <cmath>
+
 #include "core/autograd.h"
 #include "kernels/common/grid.h"
 #include "kernels/elementwise/elementwise.h"
-#include "kernels/isda/isda.h"
+#include "kernels/isda/prepared_head.h"
 
 namespace isda {
 
@@ -21,11 +23,33 @@ Shape covariance_shape(std::int64_t classes, std::int64_t width, Covariance kind
 
 }  // namespace
 
-ClassStatistics::ClassStatistics(std::int64_t classes, std::int64_t width, Covariance kind)
-    : count(zeros({classes})), mean(zeros({classes, width})), covariance(zeros(covariance_shape(classes, width, kind))), kind_(kind) {}
+ClassStatistics::ClassStatistics(std::int64_t classes, std::int64_t width, Covariance kind, std::int64_t most_samples)
+    : count(zeros({classes})), mean(zeros({classes, width})), covariance(zeros(covariance_shape(classes, width, kind))), kind_(kind) {
+  if (most_samples == 0) return;
+  require(kind == Covariance::full, "[isda] only full covariances are passed over ahead");
+  const auto integers = [&] { return Tensor::zeros({classes}, DType::i32, count.device()); };
+  // NOTE: of labels drawn evenly a batch hardly ever has so many of one class; where it has, one more pass over that covariance follows.
+  const std::int64_t of_class = 8 + 2 * most_samples / classes;
+  const std::int64_t rows = kernels::PendingTerms::rows_for(classes, of_class, most_samples);
+  pending_ = {.count = integers(), .first = integers(), .keep = zeros({classes}), .rows = zeros({rows, width}), .of_class = of_class};
+}
+
+namespace {
+
+template <class Pending>
+kernels::PendingTerms view_of(const Pending& pending) {
+  return {.count = pending.count, .first = pending.first, .keep = pending.keep, .rows = pending.rows, .of_class = pending.of_class};
+}
+
+}  // namespace
 
 void ClassStatistics::update(const Tensor& features, const Tensor& labels) {
+  settle();
   run(features.context(), kernels::IsdaUpdate{.features = features, .labels = labels, .count = count, .mean = mean, .covariance = covariance});
+}
+
+void ClassStatistics::settle() const {
+  if (pending_) run(count.context(), kernels::IsdaSettle{.covariance = covariance, .pending = view_of(*pending_)});
 }
 
 void ClassStatistics::merge(const ClassStatistics& other) {
@@ -54,35 +78,102 @@ void ClassStatistics::merge(const ClassStatistics& other) {
   }
 }
 
-std::vector<NamedTensor> ClassStatistics::state() const { return {{"count", count}, {"mean", mean}, {"covariance", covariance}}; }
+std::vector<NamedTensor> ClassStatistics::state() const {
+  settle();
+  return {{"count", count}, {"mean", mean}, {"covariance", covariance}};
+}
 
-IsdaLoss::IsdaLoss(std::int64_t classes, std::int64_t width, double lambda_0, Covariance kind)
-    : lambda_0_(lambda_0), statistics_(classes, width, kind), ratio_(zeros({1})) {}
+IsdaLoss::IsdaLoss(std::int64_t classes, std::int64_t width, double lambda_0, Covariance kind, std::int64_t most_samples)
+    : lambda_0_(lambda_0), statistics_(classes, width, kind, most_samples), ratio_(zeros({1})) {}
 
 void IsdaLoss::set_progress(double progress) { set_ratio(lambda_0_ * progress); }
 
 void IsdaLoss::set_ratio(double ratio) { copy(Tensor::full({1}, ratio, ratio_.type()), ratio_); }
 
+const ClassStatistics& IsdaLoss::statistics() const {
+  statistics_.settle();
+  return statistics_;
+}
+
+struct IsdaLoss::Arrays {
+  Tensor maps, labels, weight, bias;            // given
+  Tensor loss, correct, dmaps, dweight, dbias;  // made
+};
+
+void IsdaLoss::prepare(const Linear& classifier, const Tensor& labels) {
+  if (!statistics_.is_prepared_ahead()) return;
+  const Device device = labels.device();
+  if (prepared_ && device == Device::cuda) join_branch();
+  const Tensor& weight = classifier.weight;
+  const auto [C, A] = weight.shape().extents<2>();
+  const std::int64_t N = labels.size(), most = std::min(N, C);
+  prepared_ = {.slots = Tensor({C}, DType::i32, device),
+               .members = Tensor({2 * most + 2 + N}, DType::i32, device),
+               .u = Tensor({most, C, A}, weight.type(), device),
+               .q = Tensor({most, C}, weight.type(), device)};
+  const auto& [slots, members, u, q] = *prepared_;
+  run(device == Device::cuda ? fork_branch() : labels.context(), kernels::IsdaPrepare{.labels = labels,
+                                                                                      .weight = weight,
+                                                                                      .covariance = statistics_.covariance,
+                                                                                      .pending = view_of(*statistics_.pending_),
+                                                                                      .prepared = {.slots = slots, .members = members, .u = u, .q = q}});
+}
+
+void IsdaLoss::run_prepared(const Arrays& of) {
+  if (of.labels.device() == Device::cuda) join_branch();
+  const auto [slots, members, u, q] = *std::exchange(prepared_, std::nullopt);
+  run(of.maps.context(), kernels::IsdaPreparedHead{.x = of.maps,
+                                                   .labels = of.labels,
+                                                   .weight = of.weight,
+                                                   .bias = of.bias,
+                                                   .ratio = ratio_,
+                                                   .count = statistics_.count,
+                                                   .mean = statistics_.mean,
+                                                   .pending = view_of(*statistics_.pending_),
+                                                   .prepared = {.slots = slots, .members = members, .u = u, .q = q},
+                                                   .loss = of.loss,
+                                                   .correct = of.correct,
+                                                   .dx = of.dmaps,
+                                                   .dweight = of.dweight,
+                                                   .dbias = of.dbias});
+}
+
+void IsdaLoss::run_whole(const Arrays& of) const {
+  run(of.maps.context(), kernels::IsdaHead{.x = of.maps,
+                                           .labels = of.labels,
+                                           .weight = of.weight,
+                                           .bias = of.bias,
+                                           .ratio = ratio_,
+                                           .count = statistics_.count,
+                                           .mean = statistics_.mean,
+                                           .covariance = statistics_.covariance,
+                                           .loss = of.loss,
+                                           .correct = of.correct,
+                                           .dx = of.dmaps,
+                                           .dweight = of.dweight,
+                                           .dbias = of.dbias});
+}
+
 LossResult IsdaLoss::operator()(const Tensor& maps, const Linear& classifier, const Tensor& labels) {
   const Tensor &weight = classifier.weight, &bias = classifier.bias;
-  const Tensor loss({1}, weight.type(), maps.device()), correct({1}, DType::i32, maps.device());
-  const Tensor dmaps = Tensor::like(maps), dweight = Tensor::like(weight), dbias = Tensor::like(bias);
-  run(maps.context(), kernels::IsdaHead{.x = maps,
-                                        .labels = labels,
-                                        .weight = weight,
-                                        .bias = bias,
-                                        .ratio = ratio_,
-                                        .count = statistics_.count,
-                                        .mean = statistics_.mean,
-                                        .covariance = statistics_.covariance,
-                                        .loss = loss,
-                                        .correct = correct,
-                                        .dx = dmaps,
-                                        .dweight = dweight,
-                                        .dbias = dbias});
+  const Arrays of{.maps = maps,
+                  .labels = labels,
+                  .weight = weight,
+                  .bias = bias,
+                  .loss = Tensor({1}, weight.type(), maps.device()),
+                  .correct = Tensor({1}, DType::i32, maps.device()),
+                  .dmaps = Tensor::like(maps),
+                  .dweight = Tensor::like(weight),
+                  .dbias = Tensor::like(bias)};
+  if (statistics_.is_prepared_ahead()) {
+    if (!prepared_) prepare(classifier, labels);
+    run_prepared(of);
+  } else {
+    run_whole(of);
+  }
 
   // The gradients are there already, of the loss by itself.
-  const Tensor result = differentiable(loss, {maps, weight, bias}, [dmaps, dweight, dbias](const Tensor& dloss) {
+  const Tensor result = differentiable(of.loss, {maps, weight, bias}, [dmaps = of.dmaps, dweight = of.dweight, dbias = of.dbias](const Tensor& dloss) {
     if (is_one(dloss)) return Gradients{dmaps, dweight, dbias};
     const auto scaled = [&](const Tensor& gradient) {
       const Tensor product = Tensor::like(gradient);
@@ -91,7 +182,36 @@ LossResult IsdaLoss::operator()(const Tensor& maps, const Linear& classifier, co
     };
     return Gradients{scaled(dmaps), scaled(dweight), scaled(dbias)};
   });
-  return {result, correct};
+  return {result, of.correct};
+}
+
+double IsdaLoss::correction(const Tensor& features, const Linear& classifier, const Tensor& labels) const {
+  const Tensor& weight = classifier.weight;
+  const auto [C, A] = weight.shape().extents<2>();
+  const std::int64_t N = labels.size();
+  const auto made = [&](const Shape& shape) { return Tensor(shape, weight.type(), features.device()); };
+  const Tensor logits = made({N, C}), augmented = made({N, C}), slots({C}, DType::i32, features.device());
+  const Tensor u = statistics_.kind() == Covariance::full ? made({std::min(N, C), C, A}) : Tensor();
+  run(features.context(), kernels::IsdaForward{.features = features,
+                                               .labels = labels,
+                                               .weight = weight,
+                                               .bias = classifier.bias,
+                                               .covariance = statistics().covariance,
+                                               .ratio = ratio_,
+                                               .logits = logits,
+                                               .augmented_logits = augmented,
+                                               .slots = slots,
+                                               .u = u});
+
+  const Tensor plain = logits.on_host(), corrected = augmented.on_host();
+  double moved = 0, magnitude = 0;
+  for (std::int64_t i = 0; i < N * C; ++i) {
+    moved += corrected.view().at_offset(i) - plain.view().at_offset(i);
+    magnitude += std::abs(plain.view().at_offset(i));
+  }
+  // NOTE: the sample's own logit is not corrected.
+  const double others = static_cast<double>(C - 1) / static_cast<double>(C);
+  return C > 1 && magnitude > 0 ? moved / others / magnitude : 0;
 }
 
 }  // namespace isda

@@ -19,12 +19,18 @@ struct LossResult {
 class Loss {
  public:
   virtual ~Loss() = default;
+  // What the loss can do of a step before the network has seen the images, with the labels and the classifier as they will be then. To call it or not changes
+  // no result beyond rounding; on the card what it enqueues runs beside the network. Labels and weight stay as they are until the loss was asked.
+  virtual void prepare(const Linear&, const Tensor&) {}
   // maps (N,H,W,A): the network's last ones; or (N,A): their means, the features. labels (N) i32.
   virtual LossResult operator()(const Tensor& maps, const Linear& classifier, const Tensor& labels) = 0;
   // How far training is, from 0 (before the first epoch) to 1: a loss that changes with it is told once an epoch.
   virtual void set_progress(double) {}
   // The weight of the loss's augmentation at this progress; 0 for a loss without one.
   virtual double ratio() const { return 0; }
+  // How far the loss moves the logits of these samples, features (N,A): the mean correction of the logits of other classes, as a share of the mean magnitude
+  // of the plain logits. 0 for a loss that corrects none.
+  virtual double correction(const Tensor&, const Linear&, const Tensor&) const { return 0; }
   // What the loss has learned from the data and a resumed run needs.
   virtual std::vector<NamedTensor> state() const { return {}; }
 };

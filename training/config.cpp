@@ -42,6 +42,9 @@ void check_range(const char* name, Value value, double low, double high) {
 void check(const TrainConfig& config) {
   check_choice("loss", config.loss, {"ce", "isda"});
   check_choice("covariance", config.covariance, {"full", "diagonal"});
+  check_choice("covariance-pass", config.covariance_pass, {"auto", "ahead", "inline"});
+  require(config.covariance_pass != "ahead" || config.covariance == "full",
+          "--covariance-pass ahead is for --covariance full, got {}: the others are not passed over", config.covariance);
   check_choice("schedule", config.schedule, {"constant", "step", "cosine"});
   check_choice("device", config.device, {"auto", "cpu", "cuda", "reference"});
   check_choice("precision", config.precision, {"fp32", "bf16", "fp64"});

@@ -17,6 +17,7 @@ struct TrainConfig {
   std::string loss = "ce";
   double lambda_0 = 0.5;
   std::string covariance = "full";
+  std::string covariance_pass = "auto";
   double label_smoothing = 0;
 
   std::int64_t epochs = 160;
@@ -53,6 +54,10 @@ void visit_fields(Config& config, Field&& field) {
   field("loss", config.loss, "ce (cross-entropy) or isda");
   field("lambda_0", config.lambda_0, "ISDA: the strength of the augmentation in the last epoch");
   field("covariance", config.covariance, "ISDA: full or diagonal class covariances");
+  field(
+      "covariance_pass", config.covariance_pass,
+      "ISDA: when full covariances are updated and multiplied: ahead of the loss, on cuda beside the network; inline, in the loss; or auto: ahead on cuda with "
+      "more than 128 features");
   field("label_smoothing", config.label_smoothing, "cross-entropy: share of the target spread over all classes");
   field("epochs", config.epochs, "passes over the training images");
   field("batch_size", config.batch_size, "images a step");

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// A network on a data set: mean cross-entropy and top-1 of the plain logits, running statistics in batch-norm, no augmentation.
+// A network on a data set: mean cross-entropy and top-1 of the plain logits, running statistics in batch-norm, no augmentation; and how far a loss would
+// move these logits.
 #pragma once
 #include "datasets/dataset.h"
 #include "datasets/resident_images.h"
+#include "losses/loss.h"
 #include "models/network.h"
 #include "training/metrics.h"
 
@@ -17,5 +19,8 @@ struct EvaluateOptions {
 
 // Leaves the network as it was, in training or evaluation.
 Tally evaluate(Network& network, const Dataset& dataset, const Split& split, const EvaluateOptions& options);
+
+// Loss::correction on the first images of the split, at most 64 and a batch: the scale-free reading of lambda_0. Leaves the network as it was.
+double correction_of(const Loss& loss, Network& network, const Dataset& dataset, const Split& split, const EvaluateOptions& options);
 
 }  // namespace isda

@@ -10,7 +10,7 @@ namespace isda {
 
 namespace {
 
-constexpr int kColumns = 10;
+constexpr int kColumns = 11;
 
 std::vector<std::string> lines_of(const std::filesystem::path& path) {
   std::ifstream stream(path);
@@ -40,11 +40,11 @@ void CsvFile::add(const std::string& row) {
   require(static_cast<bool>(stream_), "[{}] a row could not be written: is the disk full?", path_.string());
 }
 
-std::string metrics_header() { return "epoch,step,lr,ratio,train_loss,train_top1,val_loss,val_top1,seconds,images_per_second"; }
+std::string metrics_header() { return "epoch,step,lr,ratio,train_loss,train_top1,val_loss,val_top1,seconds,images_per_second,correction"; }
 
 std::string metrics_row(const EpochMetrics& m) {
-  return fmt::format("{},{},{:g},{:g},{:.6g},{:.2f},{:.6g},{:.2f},{:.2f},{:.1f}", m.epoch, m.step, m.lr, m.ratio, m.train_loss, m.train_top1, m.val_loss,
-                     m.val_top1, m.seconds, m.images_per_second);
+  return fmt::format("{},{},{:g},{:g},{:.6g},{:.2f},{:.6g},{:.2f},{:.2f},{:.1f},{:.4g}", m.epoch, m.step, m.lr, m.ratio, m.train_loss, m.train_top1, m.val_loss,
+                     m.val_top1, m.seconds, m.images_per_second, m.correction);
 }
 
 std::vector<EpochMetrics> read_metrics(const std::filesystem::path& path) {
@@ -61,7 +61,7 @@ std::vector<EpochMetrics> read_metrics(const std::filesystem::path& path) {
       require(static_cast<bool>(fields) && comma == ',', "[{}] line {}: column {} is not a number", path.string(), i + 1, column + 1);
     }
     rows.push_back({static_cast<std::int64_t>(values[0]), static_cast<std::int64_t>(values[1]), values[2], values[3], values[4], values[5], values[6],
-                    values[7], values[8], values[9]});
+                    values[7], values[8], values[9], values[10]});
   }
   return rows;
 }

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a run measures, and the files it leaves it in.
 //
-//   metrics.csv   a row an epoch: epoch, step, lr, ratio, train_loss, train_top1, val_loss, val_top1, seconds, images_per_second
+//   metrics.csv   a row an epoch: epoch, step, lr, ratio, train_loss, train_top1, val_loss, val_top1, seconds, images_per_second,
+//                 correction
 //   steps.csv     a row every --log-steps steps: step, loss
 // epoch counts finished epochs, step finished steps. top1 is in percent. seconds is the epoch's wall time, evaluation included;
-// images_per_second counts training only.
+// images_per_second counts training only. correction: how far the loss moves the logits of other classes, on average, as a share of the mean magnitude of
+// the plain logits; of the first test images at the end of the epoch, with its ratio; 0 for a loss that moves none.
 #pragma once
 #include <cstdint>
 #include <filesystem>
@@ -38,6 +40,7 @@ struct EpochMetrics {
   double val_loss = 0, val_top1 = 0;
   double seconds = 0;
   double images_per_second = 0;
+  double correction = 0;
 };
 
 // A CSV file that is appended to and flushed row by row, so that a killed run keeps its rows.

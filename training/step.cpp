@@ -59,6 +59,7 @@ TrainingStep::Sized& TrainingStep::sized_for(const Batch& batch) {
 void TrainingStep::compute(const Sized& inputs) {
   const DType type = options_.placement.type;
   const Tensor images = images_ ? images_->batch(inputs.indices, epoch_, options_.seed, options_.is_augmented, type) : inputs.images;
+  loss_.prepare(network_.classifier(), inputs.labels);
   const LossResult result = loss_(network_.maps(images), network_.classifier(), inputs.labels);
   journal_.add(result);
   backward(result.loss);

@@ -52,14 +52,22 @@ std::unique_ptr<ResidentImages> resident_images(const Dataset& dataset, const Sp
   return std::make_unique<ResidentImages>(split, dataset.mean, dataset.deviation, device);
 }
 
-std::unique_ptr<Loss> make_loss(const TrainConfig& config, const Network& network) {
+// NOTE: up to 128 features one kernel of the card owns a class from its maps to their gradients, and there is no pass to move.
+bool is_passed_ahead(const TrainConfig& config, const Network& network, Device device) {
+  constexpr std::int64_t kMostFeaturesInOneKernel = 128;
+  if (config.covariance_pass != "auto") return config.covariance_pass == "ahead";
+  return config.covariance == "full" && device == Device::cuda && network.feature_width() > kMostFeaturesInOneKernel;
+}
+
+std::unique_ptr<Loss> make_loss(const TrainConfig& config, const Network& network, Device device) {
   if (config.loss == "ce") return std::make_unique<CrossEntropyLoss>(config.label_smoothing);
   const Covariance covariance = config.covariance == "full" ? Covariance::full : Covariance::diagonal;
-  return std::make_unique<IsdaLoss>(network.classes(), network.feature_width(), config.lambda_0, covariance);
+  return std::make_unique<IsdaLoss>(network.classes(), network.feature_width(), config.lambda_0, covariance,
+                                    is_passed_ahead(config, network, device) ? config.batch_size : 0);
 }
 
 // Fields that decide what a run computes: a resumed run must agree in them. The others (where, how long, how many threads) may change.
-constexpr const char* kMayChange[] = {"data_dir", "epochs", "workers", "threads", "output", "max_steps", "log_steps", "device", "init"};
+constexpr const char* kMayChange[] = {"data_dir", "epochs", "workers", "threads", "output", "max_steps", "log_steps", "device", "init", "covariance_pass"};
 
 void check_same_run(const nlohmann::json& before, const nlohmann::json& now, const std::string& file) {
   for (const auto& [key, value] : now.items()) {
@@ -111,7 +119,7 @@ class Training {
         dataset_(load_dataset(config.dataset, config.data_dir)),
         directory_(config.output, is_resumed),
         network_(find_network(config.model).make(dataset_.classes())),
-        loss_(make_loss(config, *network_)),
+        loss_(make_loss(config, *network_, device_.device)),
         optimizer_(*network_, {.momentum = config.momentum, .weight_decay = config.weight_decay, .nesterov = config.nesterov}),
         train_images_(resident_images(dataset_, dataset_.train, device_.device)),
         test_images_(resident_images(dataset_, dataset_.test, device_.device)),
@@ -200,7 +208,8 @@ class Training {
     if (config_.loss == "isda") {
       std::int64_t bytes = 0;
       for (const auto& [name, tensor] : loss_->state()) bytes += tensor.bytes();
-      message(fmt::format("loss       ISDA, {} covariance ({:.1f} MB of class statistics), lambda_0 {}", config_.covariance, static_cast<double>(bytes) * 1e-6,
+      message(fmt::format("loss       ISDA, {} covariance ({:.1f} MB of class statistics){}, lambda_0 {}", config_.covariance,
+                          static_cast<double>(bytes) * 1e-6, is_passed_ahead(config_, *network_, device_.device) ? " passed over ahead of the loss" : "",
                           config_.lambda_0));
     } else {
       message("loss       cross-entropy");
@@ -273,8 +282,8 @@ class Training {
   }
 
   EpochMetrics finish_epoch() {
-    const Tally test = evaluate(*network_, dataset_, dataset_.test,
-                                {.batch_size = config_.batch_size, .workers = config_.workers, .placement = placement_, .images = test_images_.get()});
+    const EvaluateOptions options{.batch_size = config_.batch_size, .workers = config_.workers, .placement = placement_, .images = test_images_.get()};
+    const Tally test = evaluate(*network_, dataset_, dataset_.test, options);
     const Tally train = progress_.tally;
     const bool is_best = test.top1() > progress_.best_top1;
     const EpochMetrics metrics{.epoch = progress_.epoch + 1,
@@ -286,7 +295,8 @@ class Training {
                                .val_loss = test.mean_loss(),
                                .val_top1 = test.top1(),
                                .seconds = progress_.seconds + seconds_since(begin_),
-                               .images_per_second = epoch_seconds_ > 0 ? static_cast<double>(epoch_images_) / epoch_seconds_ : 0};
+                               .images_per_second = epoch_seconds_ > 0 ? static_cast<double>(epoch_images_) / epoch_seconds_ : 0,
+                               .correction = correction_of(*loss_, *network_, dataset_, dataset_.test, options)};
     // An epoch cut short by --max-steps counts as finished: there is no more to come.
     progress_.epoch += 1;
     progress_.batch = 0;

@@ -32,7 +32,7 @@ class TrainTest(program.ProgramTest):
             self.assertIn(text, printed)
         self.assertNotIn("\r", printed)
         rows = self.rows("run")
-        self.assertEqual(rows[0], "epoch,step,lr,ratio,train_loss,train_top1,val_loss,val_top1,seconds,images_per_second")
+        self.assertEqual(rows[0], "epoch,step,lr,ratio,train_loss,train_top1,val_loss,val_top1,seconds,images_per_second,correction")
         self.assertEqual([row.split(",")[:2] for row in rows[1:]], [["1", "3"], ["2", "6"]])
         with open(self.path("run", "config.json")) as file:
             config = json.load(file)

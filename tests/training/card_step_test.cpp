@@ -62,7 +62,7 @@ class CardStep : public OnTheCardTest {
 
     static std::unique_ptr<Loss> make_loss(const std::string& name) {
       if (name == "ce") return std::make_unique<CrossEntropyLoss>();
-      return std::make_unique<IsdaLoss>(10, 64, 2.0, name == "isda_full" ? Covariance::full : Covariance::diagonal);
+      return std::make_unique<IsdaLoss>(10, 64, 2.0, name == "isda_diagonal" ? Covariance::diagonal : Covariance::full, name == "isda_ahead" ? kBatch : 0);
     }
     static StepOptions with(StepOptions options, const Placement& placement) {
       options.placement = placement;
@@ -131,21 +131,29 @@ TEST_P(LossesOnTheCard, CurveIsTheCpus) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, LossesOnTheCard, testing::Values("ce", "isda_full", "isda_diagonal"), [](const auto& loss) { return std::string(loss.param); });
+INSTANTIATE_TEST_SUITE_P(All, LossesOnTheCard, testing::Values("ce", "isda_full", "isda_ahead", "isda_diagonal"),
+                         [](const auto& loss) { return std::string(loss.param); });
 
-class PrecisionsOnTheCard : public CardStep, public testing::WithParamInterface<DType> {};
+struct Recorded {
+  DType type;
+  const char* loss;
+};
 
-TEST_P(PrecisionsOnTheCard, LeaveTheSameBitsRecordedOrNotInAnyOrder) {
-  const Placement card{Device::cuda, GetParam()};
-  const Curve eager = trained(card, "isda_full", 2, {.is_recorded = false});
+class RecordedOnTheCard : public CardStep, public testing::WithParamInterface<Recorded> {};
+
+TEST_P(RecordedOnTheCard, LeavesTheSameBitsAsStepByStepInAnyOrder) {
+  const auto& [type, loss] = GetParam();
+  const Placement card{Device::cuda, type};
+  const Curve eager = trained(card, loss, 2, {.is_recorded = false});
 #if defined(ISDA_EMULATED)
   const DeferredStreams deferred;
   emulator::options().order = emulator::Order::pct;
 #endif
-  expect_same_bits(trained(card, "isda_full", 2), eager);
+  expect_same_bits(trained(card, loss, 2), eager);
 }
 
-INSTANTIATE_TEST_SUITE_P(All, PrecisionsOnTheCard, testing::Values(DType::f32, DType::bf16), [](const auto& type) { return std::string(name_of(type.param)); });
+INSTANTIATE_TEST_SUITE_P(All, RecordedOnTheCard, testing::Values(Recorded{DType::f32, "isda_full"}, Recorded{DType::bf16, "isda_ahead"}),
+                         [](const auto& of) { return fmt::format("{}_{}", name_of(of.param.type), of.param.loss); });
 
 TEST_F(CardStep, CurveInBf16IsTheReferences) {
   const Curve reference = trained({Device::reference, DType::bf16}, "isda_full", 1), card = trained(kCardBf16, "isda_full", 1);
@@ -186,7 +194,7 @@ TEST_F(CardStep, RecordsOneGraphForEachSizeOfBatch) {
 
 #if defined(ISDA_EMULATED)
 TEST_F(CardStep, AsksTheDriverForNothingWhenWarm) {
-  Trained trained(kCard, "isda_full", {});
+  Trained trained(kCard, "isda_ahead", {});
   trained.train(2);
   const MemoryStatistics warm = memory_statistics(Device::cuda);
   emulator::reset_counters();

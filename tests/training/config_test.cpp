@@ -123,7 +123,8 @@ TEST(Metrics, RowsAreReadBack) {
                          .val_loss = 1.25,
                          .val_top1 = 50,
                          .seconds = 3.5,
-                         .images_per_second = 100.5};
+                         .images_per_second = 100.5,
+                         .correction = 0.125};
   {
     CsvFile file(path, metrics_header(), 0);
     file.add(metrics_row(row));
