@@ -67,4 +67,5 @@ def ellipse(centre, covariance, deviations=2.0, points=72):
     """Points where a class is so many standard deviations from its mean."""
     angles = numpy.linspace(0, 2 * numpy.pi, points, endpoint=False)
     values, vectors = numpy.linalg.eigh(covariance)
-    return centre + deviations * (numpy.stack([numpy.cos(angles), numpy.sin(angles)], axis=1) * numpy.sqrt(values)) @ vectors.T
+    # NOTE: the symmetric root, which does not depend on the eigenvectors' signs.
+    return centre + deviations * numpy.stack([numpy.cos(angles), numpy.sin(angles)], axis=1) @ (vectors * numpy.sqrt(values) @ vectors.T)

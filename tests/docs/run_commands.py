@@ -8,8 +8,9 @@
     tests/docs/run_commands.py --self-test                        checks this check: needs no program
 
 Every ```sh block is run by `bash -euo pipefail`, the blocks of a page in order, in a folder of the page's own that looks like the tree:
-its files are links, build/release/isda is the program given, and runs/ and data/ are empty. A block that cannot be run in a test stands
-under a line  <!-- not run: WHY -->  ; of such a block the syntax is checked, and that every script, preset and flag it names exists.
+its files are links, build/release/isda is the program given, python3 the one that runs this, which has numpy, and runs/ and data/ are
+empty. A block that cannot be run in a test stands under a line  <!-- not run: WHY -->  ; of such a block the syntax is checked, and
+that every script, preset and flag it names exists.
 Exit status: 0 all well, 1 a block failed, 2 wrong usage.
 """
 import argparse
@@ -23,6 +24,7 @@ import sys
 import tempfile
 import time
 import unittest
+import unittest.mock
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 NOT_RUN = re.compile(r"<!-- not run: (.+) -->$")
@@ -131,13 +133,19 @@ class Tree:
         return None
 
     def look_alike(self, folder):
-        """Fills `folder` with links to the tree and the program as build/release/isda."""
+        """Fills `folder` with links to the tree, the program as build/release/isda, and this python3 as build/python/python3."""
         for entry in os.listdir(self.root):
             if entry not in ("build", "runs", "data", ".git"):
                 os.symlink(os.path.join(self.root, entry), os.path.join(folder, entry))
         os.makedirs(os.path.join(folder, "build", "release"))
         if self.program:
             os.symlink(os.path.abspath(self.program), os.path.join(folder, "build", "release", "isda"))
+        # NOTE: a script, since a link to the python of a virtual environment would not find its packages.
+        python = os.path.join(folder, "build", "python", "python3")
+        os.makedirs(os.path.dirname(python))
+        with open(python, "w", encoding="utf-8") as file:
+            file.write(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
+        os.chmod(python, 0o755)
 
 
 def check_only(block, tree):
@@ -154,7 +162,8 @@ def check_only(block, tree):
 
 def run_block(block, folder):
     """What went wrong when the block was run, or nothing."""
-    environment = {**os.environ, "OMP_WAIT_POLICY": "passive"}
+    path = os.path.join(folder, "build", "python") + os.pathsep + os.environ.get("PATH", os.defpath)
+    environment = {**os.environ, "PATH": path, "OMP_WAIT_POLICY": "passive", "PYTHONDONTWRITEBYTECODE": "1"}
     try:
         run = subprocess.run(["bash", "-euo", "pipefail", "-c", block.text], cwd=folder, env=environment, stdin=subprocess.DEVNULL,
                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=SECONDS_A_BLOCK)
@@ -216,6 +225,15 @@ class SelfTest(unittest.TestCase):
             for command, expected in [("train --epochs 3", 0), ("train --epoch 3", 1), ("train --epochs-more 3", 1), ("tray --epochs 3", 1)]:
                 with self.subTest(command):
                     self.assertEqual(self.failures(f"<!-- not run: long -->\n```sh\nbuild/release/isda {command}\n```\n", program), expected)
+
+    def test_python3_is_this_one(self):
+        with tempfile.TemporaryDirectory() as folder:
+            other = os.path.join(folder, "python3")
+            with open(other, "w", encoding="utf-8") as file:
+                file.write("#!/bin/sh\nexit 1\n")
+            os.chmod(other, 0o755)
+            with unittest.mock.patch.dict(os.environ, {"PATH": folder + os.pathsep + os.environ["PATH"]}):
+                self.assertEqual(self.failures(f"```sh\npython3 - <<'END'\nimport sys\nassert sys.executable == {sys.executable!r}\nEND\n```\n"), 0)
 
     def test_what_would_hide_commands(self):
         for text in ["```bash\ntrue\n```\n", "```sh\ntrue\n", "<!-- not run: why -->\nwords\n```sh\ntrue\n```\n", "see <!-- not run: x -->\n",
