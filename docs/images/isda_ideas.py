@@ -207,7 +207,7 @@ def strength():
     cats = MEAN[CAT] + random.normal(size=(2000, 2)) @ numpy.linalg.cholesky(example.COVARIANCE[CAT]).T
     logit = numpy.abs(cats @ WEIGHT.T).mean()
     share = lambda r: example.correction(r)[[DOG, CAR]].mean() / logit  # pylint: disable=unnecessary-lambda-assignment
-    picture = Picture(960, 400, "How strong", "Left: the ratio over 160 epochs for lambda_0 0.5 and 0.25, a staircase from 0. Right: the expected loss and its bound over the ratio, and below the ratio the mean correction as a share of the mean "
+    picture = Picture(960, 400, "How strong", "Left: the ratio over 16 epochs for lambda_0 0.5 and 0.25, a staircase from 0. Right: the expected loss and its bound over the ratio, and below the ratio the mean correction as a share of the mean "
                       "size of a logit: the bound leaves the expectation as the share grows.")
     picture.panel(8, 8, 376, 384, "ratio = λ₀ · epoch / epochs", "a step an epoch, from 0; here 16 epochs")
     left = Plot(picture, 62, 92, 296, 232, (0, 16), (0, 0.6))

@@ -60,7 +60,7 @@ def per_class():
 def gradients():
     picture = Picture(960, 470, "What flows forward, and which gradients flow back", "Forward: features update the statistics, which with the weights give U and Q; logits and Q give the augmented logits and the loss. Back: G goes to the features through the "
                       "logits alone, to the weights through the logits and, with both signs, through U; nothing goes through the statistics.")
-    picture.panel(8, 8, 944, 454, "Thin: forward. Thick: gradients", "all but loss and parameters is of the batch at hand; the statistics are also of those before it")
+    picture.panel(8, 8, 944, 454, "Thin: forward. Thick: gradients", "the statistics, of this batch and all before it, are constants of the loss")
     top, middle, bottom, height = 78, 222, 372, 60
     picture.box(150, top, 130, height, "n, μ, S", "of each class")
     picture.box(370, top, 170, height, "U_c = D_c S_c", "D_c[j] = w_j − w_c")
@@ -82,7 +82,7 @@ def gradients():
         picture.arrow(begin, end, "second bold")
     picture.path([(408, top + height), (408, bottom - 4)], "second line bold")
     picture.arrow((408, bottom - 12), (408, bottom), "second bold")
-    for x, y, formula, anchor in ((843, back + 18, "G", "middle"), (610, back + 18, "G", "middle"), (344, back + 18, "dF = G W", "middle"), (127, back + 18, "dx", "middle"),
+    for x, y, formula, anchor in ((843, back + 18, "G", "middle"), (610, back + 18, "G", "middle"), (333, back + 18, "dF = G W", "middle"), (127, back + 18, "dx", "middle"),
                                   (494, 338, "dW = G^T F,  db = Σ_i G[i]", "start"), (762, 186, "G_c: sums of G by class", "start")):
         picture.formula(x, y, formula, "second", anchor)
     for i, formula in enumerate(("dW[j] += ratio G_c[c,j] U_c[j]", "dW[c] −= ratio G_c[c,j] U_c[j]")):
