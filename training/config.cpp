@@ -2,6 +2,7 @@
 #include "training/config.h"
 
 #include <array>
+#include <charconv>
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <span>
@@ -39,9 +40,21 @@ void check_range(const char* name, Value value, double low, double high) {
 
 }  // namespace
 
+std::int64_t draws_of(const std::string& loss) {
+  const std::string name = "isda-sampled", head = name + ":";
+  if (loss != name && !loss.starts_with(head)) return 0;
+  const std::string number = loss == name ? "" : loss.substr(head.size());
+  std::int64_t draws = 0;
+  const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), draws);
+  require(error == std::errc() && end == number.data() + number.size() && draws >= 1 && draws <= 1000000,
+          "--loss {} says how many draws a sample by '{}', expected a number from 1 to 1000000, as in isda-sampled:8", loss, number);
+  return draws;
+}
+
 void check(const TrainConfig& config) {
-  check_choice("loss", config.loss, {"ce", "isda"});
+  if (draws_of(config.loss) == 0) check_choice("loss", config.loss, {"ce", "isda", "isda-sampled:8"});
   check_choice("covariance", config.covariance, {"full", "diagonal"});
+  require(config.covariance_pass != "ahead" || config.loss == "isda", "--covariance-pass ahead is for --loss isda, got {}", config.loss);
   check_choice("covariance-pass", config.covariance_pass, {"auto", "ahead", "inline"});
   require(config.covariance_pass != "ahead" || config.covariance == "full",
           "--covariance-pass ahead is for --covariance full, got {}: the others are not passed over", config.covariance);

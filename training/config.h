@@ -51,7 +51,7 @@ void visit_fields(Config& config, Field&& field) {
   field("dataset", config.dataset, "data set: cifar10, cifar100, shapes");
   field("data_dir", config.data_dir, "directory with the data set's files");
   field("model", config.model, "network; `isda models` lists them");
-  field("loss", config.loss, "ce (cross-entropy) or isda");
+  field("loss", config.loss, "ce (cross-entropy), isda, or isda-sampled:M: the mean over M draws a sample of what isda bounds in closed form, for comparison");
   field("lambda_0", config.lambda_0, "ISDA: the strength of the augmentation in the last epoch");
   field("covariance", config.covariance, "ISDA: full or diagonal class covariances");
   field(
@@ -86,6 +86,8 @@ void visit_fields(Config& config, Field&& field) {
 
 // Throws Error for the first value that cannot be: the flag's name, what it is, what is possible.
 void check(const TrainConfig& config);
+// M of the loss isda-sampled:M, 0 for another loss. Throws Error where M is no number of draws.
+std::int64_t draws_of(const std::string& loss);
 
 nlohmann::json to_json(const TrainConfig& config);
 

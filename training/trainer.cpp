@@ -10,6 +10,7 @@
 #include "datasets/loader.h"
 #include "losses/cross_entropy.h"
 #include "losses/isda.h"
+#include "losses/isda_sampled.h"
 #include "models/registry.h"
 #include "training/checkpoint.h"
 #include "training/device_choice.h"
@@ -56,12 +57,14 @@ std::unique_ptr<ResidentImages> resident_images(const Dataset& dataset, const Sp
 bool is_passed_ahead(const TrainConfig& config, const Network& network, Device device) {
   constexpr std::int64_t kMostFeaturesInOneKernel = 128;
   if (config.covariance_pass != "auto") return config.covariance_pass == "ahead";
-  return config.covariance == "full" && device == Device::cuda && network.feature_width() > kMostFeaturesInOneKernel;
+  return config.loss == "isda" && config.covariance == "full" && device == Device::cuda && network.feature_width() > kMostFeaturesInOneKernel;
 }
 
 std::unique_ptr<Loss> make_loss(const TrainConfig& config, const Network& network, Device device) {
   if (config.loss == "ce") return std::make_unique<CrossEntropyLoss>(config.label_smoothing);
   const Covariance covariance = config.covariance == "full" ? Covariance::full : Covariance::diagonal;
+  if (const std::int64_t draws = draws_of(config.loss); draws > 0)
+    return std::make_unique<IsdaSampledLoss>(network.classes(), network.feature_width(), config.lambda_0, draws, covariance, config.seed);
   return std::make_unique<IsdaLoss>(network.classes(), network.feature_width(), config.lambda_0, covariance,
                                     is_passed_ahead(config, network, device) ? config.batch_size : 0);
 }
@@ -205,12 +208,13 @@ class Training {
                         dataset_.classes()));
     message(fmt::format("model      {}: {:.2f} M parameters, {} features", config_.model, static_cast<double>(network_->parameter_count()) * 1e-6,
                         network_->feature_width()));
-    if (config_.loss == "isda") {
+    if (config_.loss != "ce") {
       std::int64_t bytes = 0;
       for (const auto& [name, tensor] : loss_->state()) bytes += tensor.bytes();
-      message(fmt::format("loss       ISDA, {} covariance ({:.1f} MB of class statistics){}, lambda_0 {}", config_.covariance,
-                          static_cast<double>(bytes) * 1e-6, is_passed_ahead(config_, *network_, device_.device) ? " passed over ahead of the loss" : "",
-                          config_.lambda_0));
+      const std::int64_t draws = draws_of(config_.loss);
+      message(fmt::format("loss       ISDA{}, {} covariance ({:.1f} MB of class statistics){}, lambda_0 {}",
+                          draws > 0 ? fmt::format(" by {} draws a sample", draws) : "", config_.covariance, static_cast<double>(bytes) * 1e-6,
+                          is_passed_ahead(config_, *network_, device_.device) ? " passed over ahead of the loss" : "", config_.lambda_0));
     } else {
       message("loss       cross-entropy");
     }
