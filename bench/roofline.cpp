@@ -77,8 +77,11 @@ double Roofline::perfect_seconds(const Cost& cost, Unit unit) const {
 
 Unit unit_of(std::string_view operation, DType type, F32Products products) {
   const bool is_product = operation.starts_with("conv2d") || operation.starts_with("linear");
-  if (!is_product) return Unit::f32;
-  if (type == DType::bf16) return Unit::bf16;
+  // NOTE: covariances are f32 whatever the maps are. Where a block owns a class they are multiplied on f32 lanes: the floor is that of the faster unit.
+  constexpr std::string_view kOverCovariances[] = {"isda_head", "isda_prepare", "isda_forward", "isda_update_forward"};
+  const bool is_over_covariances = std::ranges::find(kOverCovariances, operation) != std::end(kOverCovariances);
+  if (!is_product && !is_over_covariances) return Unit::f32;
+  if (is_product && type == DType::bf16) return Unit::bf16;
   switch (products) {
     case F32Products::tf32: return Unit::tf32;
     case F32Products::plain: return Unit::f32;

@@ -19,7 +19,7 @@ Fill covariances(const Sizes& s) {
   if (!s.is_full) return uniform(0, 1);
   return [A = s.A](Draw&, std::int64_t index) {
     const std::int64_t a = index / A % A, b = index % A, low = std::min(a, b), high = std::max(a, b);
-    return 0.3 * std::sin(static_cast<double>(index / (A * A) + 7 * low + 31 * high)) / std::sqrt(static_cast<double>(A)) + (a == b ? 1 : 0);
+    return 0.3 * std::sin(static_cast<double>(index / (A * A) + 7 * low + 31 * high)) / std::sqrt(static_cast<double>(A)) + (a == b ? 4 : 0);
   };
 }
 

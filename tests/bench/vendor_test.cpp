@@ -148,6 +148,9 @@ TEST(Roofline, IsTheSlowerOfCopyAndMultipliersAfterTheLaunch) {
   EXPECT_EQ(bench::unit_of("conv2d", DType::f32, F32Products::plain), Unit::f32);
   EXPECT_EQ(bench::unit_of("conv2d", DType::bf16, F32Products::plain), Unit::bf16);
   EXPECT_EQ(bench::unit_of("batch_norm", DType::f32, F32Products::tf32), Unit::f32);
+  EXPECT_EQ(bench::unit_of("isda_head", DType::bf16), Unit::three_tf32);
+  EXPECT_EQ(bench::unit_of("isda_prepare", DType::f32, F32Products::tf32), Unit::tf32);
+  EXPECT_EQ(bench::unit_of("isda_update", DType::f32), Unit::f32);
 }
 
 }  // namespace

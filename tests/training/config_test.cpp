@@ -68,7 +68,23 @@ TEST(Config, ChecksEveryField) {
   EXPECT_NE(error([](TrainConfig& c) { c.f32_products = "tf23"; }).find("--f32-products is 'tf23', expected one of 3xtf32, tf32, plain; did you mean 'tf32'?"),
             std::string::npos);
   EXPECT_NE(error([](TrainConfig& c) { c.covariance = "diag"; }).find("--covariance"), std::string::npos);
+  EXPECT_NE(error([](TrainConfig& c) { c.covariance_pass = "first"; }).find("--covariance-pass is 'first', expected one of auto, ahead, inline"),
+            std::string::npos);
+  EXPECT_NE(error([](TrainConfig& c) { c.covariance_pass = "ahead", c.loss = "isda", c.covariance = "diagonal"; }).find("is for --covariance full"),
+            std::string::npos);
+  EXPECT_NE(error([](TrainConfig& c) { c.covariance_pass = "ahead"; }).find("is for --loss isda, got ce"), std::string::npos);
+  EXPECT_EQ(error([](TrainConfig& c) { c.loss = "isda-sampled:12"; }), "");
   EXPECT_NE(error([](TrainConfig& c) { c.milestones = {0}; }).find("--milestones"), std::string::npos);
+}
+
+TEST(Config, DrawsAreANumber) {
+  EXPECT_EQ(draws_of("ce"), 0);
+  EXPECT_EQ(draws_of("isda"), 0);
+  EXPECT_EQ(draws_of("isda-sampled:1"), 1);
+  EXPECT_EQ(draws_of("isda-sampled:250"), 250);
+  for (const char* wrong :
+       {"isda-sampled", "isda-sampled:", "isda-sampled:0", "isda-sampled:-2", "isda-sampled:2x", "isda-sampled:1e3", "isda-sampled:9999999"})
+    EXPECT_NE(error_of([&] { draws_of(wrong); }).find("expected a number from 1 to 1000000, as in isda-sampled:8"), std::string::npos) << wrong;
 }
 
 TEST(Config, ProductsAreChosenForTheCardAlone) {

@@ -140,6 +140,44 @@ TEST_F(RunTest, ResumeEqualsNoInterruption) {
   }
 }
 
+// Likewise where a loss has more to remember: terms that are yet to reach the covariances, and how often was drawn.
+TEST_F(RunTest, ResumeEqualsNoInterruptionForEveryLoss) {
+  const auto with = [&](const char* loss, const char* pass, const std::string& name) {
+    TrainConfig c = config(fmt::format("{}-{}-{}", loss, pass, name));
+    c.loss = loss;
+    c.covariance_pass = pass;
+    return c;
+  };
+  for (const auto& [loss, pass] : {std::pair{"isda", "ahead"}, std::pair{"isda-sampled:2", "auto"}}) {
+    SCOPED_TRACE(fmt::format("{} {}", loss, pass));
+    const TrainConfig whole = with(loss, pass, "whole");
+    train(whole, false, {});
+    for (const int stop_after : {2, 5}) {
+      const TrainConfig parts = with(loss, pass, std::to_string(stop_after));
+      int steps = 0;
+      train(parts, false, {.stop_signal = [&] { return ++steps == stop_after ? SIGTERM : 0; }});
+      train(parts, true, {});
+      expect_same_files(whole, parts);
+    }
+  }
+}
+
+// How far the loss moves the logits: not at all in the first epoch, whose ratio is 0.
+TEST_F(RunTest, LogsTheCorrectionOfEveryEpoch) {
+  for (const char* loss : {"isda", "ce"}) {
+    TrainConfig c = config(std::string("correction-") + loss);
+    c.loss = loss;
+    train(c, false, {});
+    const auto rows = read_metrics(fs::path(c.output) / "metrics.csv");
+    ASSERT_EQ(rows.size(), 2u);
+    EXPECT_EQ(rows[0].correction, 0);
+    if (c.loss == "isda")
+      EXPECT_GT(rows[1].correction, 1e-3);
+    else
+      EXPECT_EQ(rows[1].correction, 0);
+  }
+}
+
 TEST_F(RunTest, ResumeOfAFinishedRunWithMoreEpochsGoesOn) {
   TrainConfig c = config("longer");
   c.schedule = "constant";
