@@ -30,8 +30,9 @@ struct Arguments {
     const std::int64_t most = std::min(s.N, s.C), P = s.of_class, behind = s.C * P, rows = PendingTerms::rows_for(s.C, P, s.N);
     const bool has_behind = rows - behind > P;
     pending = {
-        .count = p.integer_inout("count_pending", {s.C},
-                                 [=](Draw&, std::int64_t c) { return static_cast<double>(c == 0 && has_behind ? P + 1 : c % 2 * std::min(c, P)); }),
+        .count = p.integer_inout(
+            "count_pending", {s.C},
+            [=](Draw&, std::int64_t c) { return static_cast<double>(c == 0 && has_behind ? P + 1 : c % 2 * (1 + c % std::min<std::int64_t>(P, 4))); }),
         .first = p.integer_inout("first_pending", {s.C}, [=](Draw&, std::int64_t c) { return static_cast<double>(c == 0 && has_behind ? behind : c * P); }),
         .keep = p.parameter_inout("keep_pending", {s.C}, uniform(0.3, 1)),
         .rows = p.parameter_inout("rows_pending", {rows, s.A}, normal(0, 0.3)),

@@ -2,10 +2,10 @@
 // IsdaPreparedHead on the card: no pass over the covariances, and of U one.
 //
 //   fold       features, means, and the batch's terms, which are left pending (head_statistics.cuh)
-//   project    t_k[j] = z_k . D_c[j], and Q' = keep Q + sum_k t_k^2: a warp an element j of a class, lanes along the features
+//   project    t_k[j] = z_k . D_c[j], and Q' = keep Q + sum_k t_k^2: a warp four elements j of a class, lanes along the features
 //   the rest   from logits to gradients, with U' in the place of U, made on the way (head_by_parts.cuh)
 //
-//   10 launches, 9 for features in f32.   bytes  x, dx, U of K classes once; the terms written once, read with W C / 32 times, from L2
+//   10 launches, 9 for features in f32.   bytes  x, dx, U of K classes once; the terms written once; W, and the terms C / 4 times, from L2
 #include "kernels/isda/head_by_parts.cuh"
 #include "kernels/isda/prepared.cuh"
 #include "kernels/isda/tile.cuh"
@@ -15,8 +15,9 @@ namespace isda::kernels {
 namespace {
 
 constexpr int kThreads = 256, kWarps = kThreads / kWarp;
-constexpr int kClasses = 32;     // j of a block
-constexpr int kTermsAtOnce = 4;  // of a warp
+constexpr int kClasses = 32;  // j of a block
+constexpr int kOwn = 4;       // of a warp at a time
+constexpr int kTermsAtOnce = 4;
 
 struct Project {
   Membership members;
@@ -38,36 +39,46 @@ __global__ void __launch_bounds__(kThreads) project_kernel(const __grid_constant
   const float* z = op.terms.rows + op.terms.first_row(op.members, slot) * A;
   float* t = op.t + CovarianceTerms::row_of_slot(op.members, slot) * C;
   const float keep = op.terms.kept(op.members, slot);
-  for (int i = warp; i < kClasses; i += kWarps) {
-    const int j = static_cast<int>(blockIdx.y) * kClasses + i;
-    if (j >= C) return;
-    const float* other = op.weight + std::int64_t{j} * A;
-    float q = keep * op.q[std::int64_t{slot} * C + j];
+  for (int i = warp * kOwn; i < kClasses; i += kWarps * kOwn) {
+    const int first_class = static_cast<int>(blockIdx.y) * kClasses + i;
+    if (first_class >= C) return;
+    float q[kOwn];
+#pragma unroll
+    for (int o = 0; o < kOwn; ++o) q[o] = first_class + o < C ? keep * op.q[std::int64_t{slot} * C + first_class + o] : 0.0f;
     for (int first = 0; first < rank; first += kTermsAtOnce) {
-      float products[kTermsAtOnce] = {};
+      float products[kOwn][kTermsAtOnce] = {};
       for (int a = lane * 4; a < A; a += kWarp * 4) {
-        float d[4], w_c[4];
-        tile::load_four<width>(other + a, A - a, d);
+        float w_c[4], term[kTermsAtOnce][4];
         tile::load_four<width>(own + a, A - a, w_c);
 #pragma unroll
-        for (int f = 0; f < 4; ++f) d[f] -= w_c[f];
+        for (int k = 0; k < kTermsAtOnce; ++k) tile::load_four<width>(z + std::int64_t{first + k} * A + a, first + k < rank ? A - a : 0, term[k]);
 #pragma unroll
-        for (int k = 0; k < kTermsAtOnce; ++k) {
-          float term[4];
-          tile::load_four<width>(z + std::int64_t{first + k} * A + a, first + k < rank ? A - a : 0, term);
+        for (int o = 0; o < kOwn; ++o) {
+          float d[4];
+          tile::load_four<width>(op.weight + std::int64_t{first_class + o} * A + a, first_class + o < C ? A - a : 0, d);
 #pragma unroll
-          for (int f = 0; f < 4; ++f) products[k] = fmaf(term[f], d[f], products[k]);
+          for (int f = 0; f < 4; ++f) d[f] -= w_c[f];
+#pragma unroll
+          for (int k = 0; k < kTermsAtOnce; ++k) {
+#pragma unroll
+            for (int f = 0; f < 4; ++f) products[o][k] = fmaf(term[k][f], d[f], products[o][k]);
+          }
         }
       }
 #pragma unroll
-      for (int k = 0; k < kTermsAtOnce; ++k) {
-        if (first + k >= rank) break;
-        const float product = warp_sum(products[k]);
-        if (lane == 0) t[std::int64_t{first + k} * C + j] = product;
-        q += product * product;
+      for (int o = 0; o < kOwn; ++o) {
+#pragma unroll
+        for (int k = 0; k < kTermsAtOnce; ++k) {
+          const float product = warp_sum(products[o][k]);
+          if (lane == 0 && first + k < rank && first_class + o < C) t[std::int64_t{first + k} * C + first_class + o] = product;
+          q[o] += product * product;
+        }
       }
     }
-    if (lane == 0) op.q_now[std::int64_t{slot} * C + j] = q;
+#pragma unroll
+    for (int o = 0; o < kOwn; ++o) {
+      if (lane == 0 && first_class + o < C) op.q_now[std::int64_t{slot} * C + first_class + o] = q[o];
+    }
   }
 }
 
