@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
+#include <numbers>
 #include <type_traits>
 
 #include "kernels/emulator/device.h"
@@ -282,3 +283,9 @@ inline float __logf(float x) { return std::log(x); }
 inline float __fdividef(float a, float b) { return a / b; }
 inline float __frcp_rn(float x) { return 1.0f / x; }
 inline float __fsqrt_rn(float x) { return std::sqrt(x); }
+// sin and cos of pi x: multiples of pi are exact. remainder(x, 2) and differences from a half are exact, too.
+inline float sinpif(float x) {
+  const double r = std::remainder(static_cast<double>(x), 2.0);
+  return static_cast<float>(std::sin(std::numbers::pi * (std::abs(r) > 0.5 ? std::copysign(1.0, r) - r : r)));
+}
+inline float cospif(float x) { return static_cast<float>(std::sin(std::numbers::pi * (0.5 - std::abs(std::remainder(static_cast<double>(x), 2.0))))); }

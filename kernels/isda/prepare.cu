@@ -26,9 +26,11 @@ struct Due {
   __device__ bool is_due(int c) const { return c < C && count[c] > beyond && (!slots || slots[c] < 0); }
 };
 
+constexpr int kSettlingBlocks = 2;  // of a multiprocessor at once
+
 // Blocks: as many as the card has room for. They look through the classes, 256 at a time, and share out the tiles of those that are due.
 template <int width>
-__global__ void __launch_bounds__(tile::kThreads, tile::kBlocks)
+__global__ void __launch_bounds__(tile::kThreads, kSettlingBlocks)
     settle_kernel(const __grid_constant__ Due due, const __grid_constant__ CovarianceTerms terms, int A, int tiles, float* covariance) {
   SIMT_SHARED(step, tile::Step<>);
   SIMT_SHARED(found, unsigned[tile::kThreads / kWarp]);
@@ -53,7 +55,7 @@ __global__ void __launch_bounds__(tile::kThreads, tile::kBlocks)
 
 void settle(const Context& context, const View& covariance, const CovarianceTerms& terms, const Due& due) {
   const int A = static_cast<int>(covariance.extent(1)), tiles = static_cast<int>(blocks_for(A, tile::kExtent));
-  const auto grid = static_cast<unsigned>(std::min(tiles * tiles, tile::kBlocks * cuda::card().multiprocessors));
+  const auto grid = static_cast<unsigned>(std::min(tiles * tiles, kSettlingBlocks * cuda::card().multiprocessors));
   dispatch_width<float>(A, are_aligned({covariance}), [&]<int width>() {
     launch(context, {.name = "isda_settle", .grid = grid, .block = tile::kThreads}, settle_kernel<width>, due, terms, A, tiles, covariance.as<float>());
   });

@@ -8,8 +8,6 @@
 //                Diagonal: a thread four features of a draw
 //
 //   4 launches at most, and one backward
-#include <numbers>
-
 #include "kernels/common/last_block.cuh"
 #include "kernels/isda/membership.cuh"
 #include "kernels/isda_draw/isda_draw.h"
@@ -93,9 +91,10 @@ __device__ __forceinline__ Four normal_numbers(const Draws& op, std::int32_t ste
   for (int pair = 0; pair < 4; pair += 2) {
     // NOTE: from above 0 to 1, for the logarithm's sake.
     const float radius = sqrtf(-2 * logf(static_cast<float>((word(pair) >> 8) + 1) * 0x1p-24f));
-    const float angle = 2 * std::numbers::pi_v<float> * uniform_float(word(pair + 1));
-    result.values[pair] = radius * cosf(angle);
-    result.values[pair + 1] = radius * sinf(angle);
+    // NOTE: an angle in half turns needs no reduction, whose slow path would take memory of every thread.
+    const float half_turns = 2 * uniform_float(word(pair + 1));
+    result.values[pair] = radius * cospif(half_turns);
+    result.values[pair + 1] = radius * sinpif(half_turns);
   }
   return result;
 }

@@ -225,7 +225,7 @@ __global__ void bits_kernel(Bits* result, const std::uint32_t* a, const std::uin
 
 __global__ void functions_kernel(Functions* result, const float* x, const float* y) {
   const auto i = threadIdx.x;
-  result[i] = {rsqrtf(x[i]), __expf(y[i]), __logf(x[i]), __fdividef(y[i], x[i]), __frcp_rn(x[i]), __fsqrt_rn(x[i])};
+  result[i] = {rsqrtf(x[i]), __expf(y[i]), __logf(x[i]), __fdividef(y[i], x[i]), __frcp_rn(x[i]), __fsqrt_rn(x[i]), sinpif(y[i]), cospif(y[i])};
 }
 
 __global__ void to_bf16_kernel(std::uint16_t* result, const float* values, unsigned count) {

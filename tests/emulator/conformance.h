@@ -85,7 +85,7 @@ struct Bits {
 };
 std::vector<Bits> bits(const Words& a, const Words& b);
 struct Functions {
-  float rsqrt, exponential, logarithm, quotient, reciprocal, root;
+  float rsqrt, exponential, logarithm, quotient, reciprocal, root, sine, cosine;
 };
 std::vector<Functions> functions(const Floats& x, const Floats& y);
 std::vector<std::uint16_t> to_bf16(const Floats& values);

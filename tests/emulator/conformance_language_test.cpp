@@ -6,6 +6,7 @@
 #include <bit>
 #include <cmath>
 #include <limits>
+#include <numbers>
 #include <numeric>
 
 #include "tests/emulator/conformance_fixture.h"
@@ -240,7 +241,7 @@ double ulps(float actual, double expected) {
 }
 
 // Errors allowed: CUDA C++ Programming Guide, mathematical functions (2 ulp for rsqrtf and __fdividef, 2 + |1.173 x| for __expf, 3 ulp for __logf
-// outside of [0.5, 2] and 2^-21.41 inside; correctly rounded for __frcp_rn and __fsqrt_rn).
+// outside of [0.5, 2] and 2^-21.41 inside; correctly rounded for __frcp_rn and __fsqrt_rn; 1 ulp for sinpif and cospif, of the rounded result).
 TEST_F(Conformance, Functions) {
   Floats x, y;
   for (int i = 0; i < 256; ++i) {
@@ -261,6 +262,10 @@ TEST_F(Conformance, Functions) {
       EXPECT_LE(ulps(result[i].quotient, b / a), 2) << b << " / " << a;
       EXPECT_EQ(result[i].reciprocal, static_cast<float>(1 / a)) << a;
       EXPECT_EQ(result[i].root, static_cast<float>(std::sqrt(a))) << a;
+      // NOTE: of the distance from the nearest multiple, which is exact.
+      const double turn = std::remainder(b, 2), from_zero = std::abs(turn) > 0.5 ? std::copysign(1, turn) - turn : turn;
+      EXPECT_LE(ulps(result[i].sine, std::sin(std::numbers::pi * from_zero)), 1.5) << b;
+      EXPECT_LE(ulps(result[i].cosine, std::sin(std::numbers::pi * (0.5 - std::abs(turn)))), 1.5) << b;
     }
   });
 }
