@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Everything there is to check on a machine with an NVIDIA GPU, in some ten minutes (an estimate): builds for its card, runs every test on it, the conformance test of the
-# PTX wrappers, compute-sanitizer over the kernels' tests, the benches beside cuDNN and cuBLAS, PyTorch's figures where torch is there, and a short training.
+# PTX wrappers, compute-sanitizer over the kernels' tests, the benches beside cuDNN and cuBLAS, the ladder of ISDA's head, PyTorch's figures where torch is there, and a short training.
 # Writes docs/results/GPU-DATE.json and .md.
 #
 #   scripts/gpu_check.sh                      all parts
-#   scripts/gpu_check.sh --only build,tests   some: build tests conformance sanitizer bench peers training
+#   scripts/gpu_check.sh --only build,tests   some: build tests conformance sanitizer bench ladder peers training
 #   scripts/gpu_check.sh --skip peers         all but some
 #   scripts/gpu_check.sh --output DIR         where the two files go (docs/results)
 #   scripts/gpu_check.sh --data DIR           CIFAR-10 in its binary form; without it the training runs on shapes
@@ -17,7 +17,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
-parts=(build tests conformance sanitizer bench peers training)
+parts=(build tests conformance sanitizer bench ladder peers training)
 only='' skip='' output=docs/results data='' data_name=CIFAR-10 jobs=$(nproc)
 while [ $# -gt 0 ]; do
   case "$1" in
@@ -89,6 +89,8 @@ part sanitizer_racecheck 150 compute-sanitizer --tool racecheck --error-exitcode
 for type in f32 bf16; do
   part "bench_$type" 240 build/card/bench/isda_bench_card --benchmark_min_time=0.005 "--benchmark_out=$work/bench_$type.json" --benchmark_out_format=json "--type=$type"
 done
+# The ladder of ISDA's head, level by level (docs/isda_ladder.md).
+part ladder 120 build/card/bench/isda_ladder --json
 
 torch_peers() {
   set -e

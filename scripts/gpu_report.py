@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What scripts/gpu_check.sh found, as one JSON file and one page: which parts are green, tests, benches, the peer's best, the training.
+"""What scripts/gpu_check.sh found, as one JSON file and one page: which parts are green, tests, benches, the ladder, the peer's best, the training.
 
     scripts/gpu_report.py WORK --gpu NAME --output DIR [--data NAME]      WORK: the folder that gpu_check.sh filled
 """
@@ -61,11 +61,11 @@ def benches_of(work):
     return lines, rates
 
 
-def peers_of(work):
-    """The lines that PyTorch's scripts printed, one JSON object a configuration; the last may have been cut off."""
+def lines_of(work, name):
+    """The JSON objects among the lines that a part printed; the last may have been cut off."""
     found = []
     try:
-        with open(os.path.join(work, "peers.log"), encoding="utf-8") as file:
+        with open(os.path.join(work, name), encoding="utf-8") as file:
             for line in file:
                 try:
                     found.append(json.loads(line) if line.startswith("{") else {})
@@ -73,7 +73,17 @@ def peers_of(work):
                     continue
     except OSError:
         pass
-    return [peer for peer in found if "mode" in peer]
+    return found
+
+
+def peers_of(work):
+    """What PyTorch's scripts printed, an object a configuration."""
+    return [peer for peer in lines_of(work, "peers.log") if "mode" in peer]
+
+
+def ladder_of(work):
+    """What isda_ladder printed, an object a level and shape."""
+    return [level for level in lines_of(work, "ladder.log") if level.get("what") == "isda_ladder"]
 
 
 def training_of(work):
@@ -110,9 +120,29 @@ def page_of(report):
         for line in sorted(peers, key=lambda peer: peer.get("median_ms", float("inf"))):
             words = ", ".join(str(line[key]) for key in ("N", "C", "A", "form", "precision", "memory_format", "mode") if key in line)
             lines.append(f"| {words} | {line['median_ms']:.3f} |" if "median_ms" in line else f"| {words} | {line.get('error', 'no figure')} |")
+    if report["ladder"]:
+        lines += ladder_table(report["ladder"])
     if report["bench"]:
         lines += bench_table(report["bench"], report["rates"])
     return "\n".join(lines) + "\n"
+
+
+def ladder_table(ladder):
+    """A row a level; x is the first level's time over this one's, where both ran."""
+    lines = ["", "The ladder of ISDA's head (docs/isda_ladder.md), GB/s and GFLOP/s of what each level does itself:", "",
+             "| N, C, A | level | us | GB/s | GFLOP/s | of roofline | x | launches | MB |", "|---|---|---|---|---|---|---|---|---|"]
+    first = {}
+    for level in ladder:
+        shape, us = f"{level['N']}, {level['C']}, {level['A']}", level.get("us")
+        if us is None:
+            lines.append(f"| {shape} | {level['level']} | did not run: {level.get('error', 'no figure')} | - | - | - | - | - | {level['bytes'] * 1e-6:.1f} |")
+            continue
+        if level["level"].startswith("01"):
+            first[shape] = us
+        gain = f"{first[shape] / us:.2f}" if shape in first else "-"
+        lines.append(f"| {shape} | {level['level']}: {level['idea']} | {us:.1f} | {level['bytes'] / us * 1e-3:.0f} | {level['flop'] / us * 1e-3:.0f} | {100 * level['of_roofline']:.0f} % "
+                     f"| {gain} | {level['launches']} | {level['bytes'] * 1e-6:.1f} |")
+    return lines
 
 
 def bench_table(bench, rates):
@@ -155,6 +185,7 @@ def main(arguments):
         "tests": tests_of(options.work),
         "rates": rates,
         "bench": bench,
+        "ladder": ladder_of(options.work),
         "peers": peers_of(options.work),
         "training": training_of(options.work),
     }

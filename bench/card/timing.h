@@ -20,6 +20,8 @@ class Recorded {
   // Of one run: the graph's time between two events, over kRuns.
   double seconds(const Context& context) const;
   bool is_graph() const { return graph_ != nullptr; }
+  // Nodes of the graph for one run; 0 where there is none.
+  std::size_t nodes() const { return graph_ ? graph_->nodes() / kRuns : 0; }
 
  private:
   std::function<void(const Context&)> run_;

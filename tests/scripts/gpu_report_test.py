@@ -53,6 +53,11 @@ class GpuReport(unittest.TestCase):
                 {"what": "resnet_step", "mode": "compile", "error": "no"}, {"peak_resident_mb": 500}]
         head = [{"what": "isda_head", "N": 128, "C": 10, "A": 64, "form": "dense", "mode": "eager", "median_ms": 0.5}]
         self.write("peers.log", "loading\n" + "".join(json.dumps(line) + "\n" for line in step + head) + '{"what": "isda_head", "mo')
+        dense = {"what": "isda_ladder", "level": "01_dense", "idea": "whole arrays", "N": 128, "C": 100, "A": 64, "us": 400.0, "of_roofline": 0.02, "launches": 24, "bytes": 4e7, "flop": 2e8}
+        fused = {**dense, "level": "06_fused", "idea": "one pass", "us": 80.0, "of_roofline": 0.104, "launches": 20}
+        full = {**dense, "A": 2048, "error": "the card has no 9 GiB more"}
+        del full["us"]
+        self.write("ladder.log", "".join(json.dumps(line) + "\n" for line in (dense, fused, full, {**fused, "A": 2048})) + '{"what": "isda_lad')
         self.write("run/metrics.csv", "epoch,val_top1,images_per_second\n1,40,1000\n2,55.5,2000\n")
         text, found = self.report()
         self.assertEqual(found["tests"]["kernels"], {"ran": 2, "skipped": 1, "failed": ["Cuda.bad"]})
@@ -63,7 +68,9 @@ class GpuReport(unittest.TestCase):
                          "| linear/x(8,8) | f32 | 4.0 | 10 | 25 % | 90 | 62 % | 5.0 | 1.25 | 0.75 | cuBLAS 13.1; without bias; tf32: cuBLAS 13.1; without bias |",
                          "| conv2d/x(1) | bf16 | 4.0 | 0 | - | 0 | - | - | - | - | MISMATCH y: error 0.9 of the largest magnitude, allowed 0.02, cuDNN 9.19 |",
                          "**1 of them have another result than the library", "copy GB/s 3000, f32 TFLOP/s 50, bf16 TFLOP/s 780.", "| 128, 10, 64, dense, eager | 0.500 |",
-                         "test error 44.50 %, 2000 images/s", "CIFAR-10 (JPEG copy)", "| compile | no |"):
+                         "test error 44.50 %, 2000 images/s", "CIFAR-10 (JPEG copy)", "| compile | no |", "| 128, 100, 64 | 01_dense: whole arrays | 400.0 | 100 | 500 | 2 % | 1.00 | 24 | 40.0 |",
+                         "| 128, 100, 64 | 06_fused: one pass | 80.0 | 500 | 2500 | 10 % | 5.00 | 20 | 40.0 |", "| 128, 100, 2048 | 01_dense | did not run: the card has no 9 GiB more | - |",
+                         "| 128, 100, 2048 | 06_fused: one pass | 80.0 | 500 | 2500 | 10 % | - | 20 | 40.0 |"):
             self.assertIn(expected, text)
         self.assertNotIn("no figure", text)
         self.assertLess(text.index("| bf16, cuda-graph | 1.500 |"), text.index("| bf16, eager | 3.000 |"), "the best stands first")
@@ -73,7 +80,7 @@ class GpuReport(unittest.TestCase):
         self.write("kernels.json", '{"testsuites": [')
         text, found = self.report()
         self.assertIn("| build | status 124 | 400 |", text)
-        self.assertEqual((found["tests"], found["bench"], found["peers"], found["training"]), ({}, [], [], []))
+        self.assertEqual((found["tests"], found["bench"], found["ladder"], found["peers"], found["training"]), ({}, [], [], [], []))
 
 
 class GpuCheck(unittest.TestCase):
