@@ -106,12 +106,13 @@ void print_head(const Sizes& s, const Settings& settings, bool is_timed) {
 
 void print_row(const Level& level, const Row& row, const Cost& cost, double perfect, double first_seconds, bool is_timed) {
   const double megabytes = cost.bytes * 1e-6, megaflop = cost.flop * 1e-6;
+  const std::string gain = first_seconds > 0 ? fmt::format("{:.2f}", first_seconds / row.seconds) : "-";
   fmt::print("  {:<17} ", level.name);
   if (!row.refusal.empty())
     fmt::print("did not run: {}\n", row.refusal);
   else if (is_timed)
-    fmt::print("{:>9.1f} {:>7.0f} {:>8.0f} {:>9.1f} % {:>7.2f} {:>8} {:>9.1f} {:>9.1f}\n", row.seconds * 1e6, cost.bytes / row.seconds * 1e-9,
-               cost.flop / row.seconds * 1e-9, 100 * perfect / row.seconds, first_seconds / row.seconds, row.launches, megabytes, megaflop);
+    fmt::print("{:>9.1f} {:>7.0f} {:>8.0f} {:>9.1f} % {:>7} {:>8} {:>9.1f} {:>9.1f}\n", row.seconds * 1e6, cost.bytes / row.seconds * 1e-9,
+               cost.flop / row.seconds * 1e-9, 100 * perfect / row.seconds, gain, row.launches, megabytes, megaflop);
   else
     fmt::print("{:>8} {:>10.1f} {:>10.1f} {:>11.1f} {:>9.1f}\n", row.launches, row.read * 1e-6, row.written * 1e-6, megabytes, megaflop);
 }
@@ -143,7 +144,7 @@ void climb(const Context& context, const Sizes& s, const Settings& settings, boo
   const double perfect =
       is_timed ? measure_card(context, settings.type).perfect_seconds(cost(head), unit_of(IsdaHead::name, settings.type, settings.products)) : 0;
   if (!settings.is_json) print_head(s, settings, is_timed);
-  double first_seconds = std::nan("");
+  double first_seconds = 0;  // as long as the first level did not run
   for (const Level& level : levels()) {
     Row row;
     try {

@@ -153,6 +153,8 @@ INSTANTIATE_TEST_SUITE_P(Cuda, IsdaLadder, testing::Range(std::size_t{0}, levels
 TEST_P(IsdaLadder, IsTheDefinitionWithTheSameBitsInEveryOrder) {
   const Strictly strictly;
   for (const Sizes& s : kShapes) {
+    // NOTE: ThreadSanitizer, under which a problem takes 30 times as long, sees every barrier in these.
+    if (!kHasOrders && !s.has_orders) continue;
     SCOPED_TRACE(fmt::format("ISDA_TEST_SEED={} N {}, C {}, A {}", test_seed(), s.N, s.C, s.A));
     const Expected expected(s, DType::f32);
     Problem first(DType::f32, test_seed(), Device::cuda), actual(DType::f32, test_seed(), Device::cuda);

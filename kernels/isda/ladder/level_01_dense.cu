@@ -14,7 +14,7 @@
 //   launches  12 of its own
 //
 // What hurts: samples of one class have one correction, and it is made for each of them; a C x C product for its diagonal; arrays of N A^2 and N C A that
-// live for one use.
+// live for one use. NOTE: the usual code has a library's batched products, which have tiles; these are loops, so that tiles are an idea of their own (level 4).
 #include "kernels/isda/ladder/steps.cuh"
 #include "kernels/linear/linear.h"
 

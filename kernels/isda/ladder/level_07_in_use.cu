@@ -8,7 +8,7 @@
 //                        sums of gradients in another (streaming_pass.cu, head_statistics.cu)
 //
 //   bytes     4 (2 K A^2 + 2 K C A), and for up to 128 features not even U
-//   launches  2, or 11: where level 6 has twice as many
+//   launches  2, or 11: where level 6 has 19
 //   gains     loads overlap products; and where there is little to do, nothing is left but two launches
 //
 // What hurts: the pass waits for the features, though all but the terms could be had before.
