@@ -283,7 +283,8 @@ TEST_P(IsdaLadder, IsHeldByAGraph) {
 TEST(IsdaLadder, TheLevelsAreThere) {
   std::vector<std::string> names;
   for (const Level& level : levels()) names.push_back(level.name);
-  EXPECT_EQ(names, (std::vector<std::string>{"01_dense", "02_per_class", "03_in_place", "04_shared_memory", "05_tensor_cores", "06_fused", "07_in_use"}));
+  EXPECT_EQ(names,
+            (std::vector<std::string>{"01_dense", "02_per_class", "03_in_place", "04_shared_memory", "05_tensor_cores", "06_fused", "07_in_use", "08_ahead"}));
 }
 
 TEST(IsdaLadder, RefusesADiagonalCovariance) {
@@ -325,7 +326,7 @@ TEST(IsdaLadder, MultipliesAsTheContextSays) {
   for (const auto& [name, kernel] : kOnTensorCores) {
     for (const Level& level : levels()) {
       if (std::string_view(level.name) != name) continue;
-      const auto products_of = [&](isda::F32Products products, double tolerance) {
+      const auto products_of = [&](F32Products products, double tolerance) {
         Context context(Device::cuda);
         context.set_f32_products(products);
         Problem actual(DType::f32, test_seed(), Device::cuda);
@@ -336,10 +337,10 @@ TEST(IsdaLadder, MultipliesAsTheContextSays) {
         expected.expect_of(actual, tolerance);
         return emulator::counters().at(kernel).tensor_products;
       };
-      const std::uint64_t three = products_of(isda::F32Products::three_tf32, 5e-6), one = products_of(isda::F32Products::tf32, kTf32Tolerance);
+      const std::uint64_t three = products_of(F32Products::three_tf32, 5e-6), one = products_of(F32Products::tf32, kTf32Tolerance);
       EXPECT_GT(one, 0u) << name;
       EXPECT_EQ(three, 3 * one) << name;
-      EXPECT_EQ(products_of(isda::F32Products::plain, 5e-6), 0u) << name;
+      EXPECT_EQ(products_of(F32Products::plain, 5e-6), 0u) << name;
     }
   }
 }

@@ -18,8 +18,8 @@ namespace isda::kernels::ladder {
 
 namespace {
 
-__global__ void __launch_bounds__(kThreads)
-    update_kernel(const __grid_constant__ Membership members, const __grid_constant__ BatchTerms terms, int A, float* __restrict__ covariance, float* count) {
+__global__ void __launch_bounds__(kThreads) update_kernel(const __grid_constant__ Membership members, const __grid_constant__ CovarianceTerms terms, int A,
+                                                          float* __restrict__ covariance, float* count) {
   const std::int64_t at = this_element(), size = std::int64_t{A} * A;
   const int slot = static_cast<int>(at / size), a = static_cast<int>(at % size / A), b = static_cast<int>(at % A);
   if (slot >= *members.present) return;
@@ -44,7 +44,7 @@ const Declare level{{.name = "03_in_place", .idea = "covariances of present clas
 }  // namespace
 
 void update_in_place(const Context& context, Scratch& scratch, const PerClass& of) {
-  const BatchTerms terms = fold_on_card(context, scratch, of.op.name, of.members, of.features, of.op.count, of.op.mean);
+  const CovarianceTerms terms = fold_on_card(context, scratch, of.op.name, of.members, of.features, of.op.count, of.op.mean);
   const std::int64_t A = of.features.extent(1);
   launch_elements(context, "ladder_update", of.members.most * A * A, update_kernel, of.members, terms, static_cast<int>(A), of.op.covariance.as<float>(),
                   of.op.count.as<float>());

@@ -17,7 +17,7 @@ namespace isda::kernels::ladder {
 namespace {
 
 // Blocks: tiles of columns by tiles of rows j by slots.
-template <int width, isda::F32Products products>
+template <int width, F32Products products>
 __global__ void __launch_bounds__(ClassProduct::kThreads, 2) multiply_kernel(const __grid_constant__ ClassProduct op, int parts, int rows) {
   SIMT_SHARED(step, ClassProduct::Step);
   const int A = op.extents.A, place = static_cast<int>(blockIdx.x) / parts, slot = place / rows;
@@ -35,7 +35,7 @@ void update_and_multiply(const Context& context, Scratch& scratch, const PerClas
   const unsigned parts = ClassProduct::parts(product.extents.A), rows = blocks_for(product.extents.C, ClassProduct::kRows);
   const LaunchShape shape{
       .name = "ladder_multiply_on_tensor_cores", .grid = static_cast<unsigned>(of.members.most) * parts * rows, .block = ClassProduct::kThreads};
-  dispatch_product(context, of, [&]<int width, isda::F32Products products>() {
+  dispatch_product(context, of, [&]<int width, F32Products products>() {
     launch(context, shape, multiply_kernel<width, products>, product, static_cast<int>(parts), static_cast<int>(rows));
   });
 }

@@ -29,7 +29,7 @@ struct ClassProduct {
 
 // U_c[j] for the classes j from `first` on, and the columns from `column` on. fetch(row, column, values): four neighbours of S_c, zeros where it ends.
 // All threads of the block come here.
-template <int width, isda::F32Products products, class Fetch>
+template <int width, F32Products products, class Fetch>
 __device__ __forceinline__ void multiply_class(const ClassProduct& op, ClassProduct::Step& step, int slot, int first, int column, Fetch&& fetch) {
   using D = ClassProduct::D;
   using S = ClassProduct::S;
@@ -85,9 +85,8 @@ __device__ __forceinline__ void multiply_class(const ClassProduct& op, ClassProd
 // Calls body<width, products>(): how many elements are read at a time, and how the context multiplies f32.
 template <class Body>
 void dispatch_product(const Context& context, const PerClass& of, Body&& body) {
-  dispatch_width<float>(of.op.weight.extent(1), are_aligned({of.op.weight, of.op.covariance, of.u}), [&]<int width>() {
-    dispatch_products<float>(context, [&]<isda::F32Products products>() { body.template operator()<width, products>(); });
-  });
+  dispatch_width<float>(of.op.weight.extent(1), are_aligned({of.op.weight, of.op.covariance, of.u}),
+                        [&]<int width>() { dispatch_products<float>(context, [&]<F32Products products>() { body.template operator()<width, products>(); }); });
 }
 
 inline ClassProduct class_product(const PerClass& of) {

@@ -18,9 +18,9 @@ namespace isda::kernels::ladder {
 namespace {
 
 // Blocks: tiles of columns by slots.
-template <int width, isda::F32Products products>
+template <int width, F32Products products>
 __global__ void __launch_bounds__(ClassProduct::kThreads, 2)
-    update_and_multiply_kernel(const __grid_constant__ ClassProduct op, const __grid_constant__ BatchTerms terms, float* count, int parts) {
+    update_and_multiply_kernel(const __grid_constant__ ClassProduct op, const __grid_constant__ CovarianceTerms terms, float* count, int parts) {
   SIMT_SHARED(step, ClassProduct::Step);
   const int A = op.extents.A, slot = static_cast<int>(blockIdx.x) / parts, part = static_cast<int>(blockIdx.x) % parts;
   if (slot >= *op.members.present) return;
@@ -54,11 +54,11 @@ __global__ void __launch_bounds__(ClassProduct::kThreads, 2)
 }
 
 void update_and_multiply(const Context& context, Scratch& scratch, const PerClass& of) {
-  const BatchTerms terms = fold_on_card(context, scratch, of.op.name, of.members, of.features, of.op.count, of.op.mean);
+  const CovarianceTerms terms = fold_on_card(context, scratch, of.op.name, of.members, of.features, of.op.count, of.op.mean);
   const ClassProduct product = class_product(of);
   const unsigned parts = ClassProduct::parts(product.extents.A);
   const LaunchShape shape{.name = "ladder_update_and_multiply", .grid = static_cast<unsigned>(of.members.most) * parts, .block = ClassProduct::kThreads};
-  dispatch_product(context, of, [&]<int width, isda::F32Products products>() {
+  dispatch_product(context, of, [&]<int width, F32Products products>() {
     launch(context, shape, update_and_multiply_kernel<width, products>, product, terms, of.op.count.as<float>(), static_cast<int>(parts));
   });
 }
