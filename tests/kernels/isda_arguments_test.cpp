@@ -117,7 +117,8 @@ TEST(Isda, RefusesTheSlotsOfAnotherBatch) {
     const Head head(DType::f32, 4, 3, 5, true);
     run(Context(device, 1), head.forward());
     head.labels.set(1, 2);
-    EXPECT_EQ(message_of(head.backward(), device), "[isda_backward] slots[2] is -1, but class 2 is among the labels; pass the slots made of this batch's labels");
+    EXPECT_EQ(message_of(head.backward(), device),
+              "[isda_backward] slots[2] is -1, but class 2 is among the labels; pass the slots made of this batch's labels");
   }
 }
 

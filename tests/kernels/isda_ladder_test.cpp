@@ -323,9 +323,9 @@ TEST(IsdaLadder, MultipliesAsTheContextSays) {
   } kOnTensorCores[] = {{"05_tensor_cores", "ladder_multiply_on_tensor_cores"}, {"06_fused", "ladder_update_and_multiply"}};
   const Sizes s{12, 30, 70, 0, 0.7, 1};
   const Expected expected(s, DType::f32);
-  for (const auto& [name, kernel] : kOnTensorCores) {
+  for (const auto& of : kOnTensorCores) {
     for (const Level& level : levels()) {
-      if (std::string_view(level.name) != name) continue;
+      if (std::string_view(level.name) != of.level) continue;
       const auto products_of = [&](F32Products products, double tolerance) {
         Context context(Device::cuda);
         context.set_f32_products(products);
@@ -333,14 +333,14 @@ TEST(IsdaLadder, MultipliesAsTheContextSays) {
         make(actual, level, s);
         emulator::reset_counters();
         actual.run(context);
-        SCOPED_TRACE(fmt::format("ISDA_TEST_SEED={} {} {}", test_seed(), name, name_of(products)));
+        SCOPED_TRACE(fmt::format("ISDA_TEST_SEED={} {} {}", test_seed(), of.level, name_of(products)));
         expected.expect_of(actual, tolerance);
-        return emulator::counters().at(kernel).tensor_products;
+        return emulator::counters().at(of.kernel).tensor_products;
       };
       const std::uint64_t three = products_of(F32Products::three_tf32, 5e-6), one = products_of(F32Products::tf32, kTf32Tolerance);
-      EXPECT_GT(one, 0u) << name;
-      EXPECT_EQ(three, 3 * one) << name;
-      EXPECT_EQ(products_of(F32Products::plain, 5e-6), 0u) << name;
+      EXPECT_GT(one, 0u) << of.level;
+      EXPECT_EQ(three, 3 * one) << of.level;
+      EXPECT_EQ(products_of(F32Products::plain, 5e-6), 0u) << of.level;
     }
   }
 }

@@ -44,8 +44,7 @@ Errors errors_of(F32Products products, std::int64_t C, std::int64_t A) {
   for (const Array* array : arrays) array->move_to_card(context.stream());
   Scratch scratch = context.scratch();
   const Membership members = membership_of(context, scratch, View(head.labels), C, nullptr);
-  const CorrectionTable table =
-      correction_of(context, scratch, {.members = members, .weight = View(head.weight), .covariance = head.covariance, .u = head.u});
+  const CorrectionTable table = correction_of(context, scratch, {.members = members, .weight = View(head.weight), .covariance = head.covariance, .u = head.u});
   std::vector<float> parts(static_cast<std::size_t>(C * table.parts * C));
   cuda::copy_to_host(parts.data(), table.q, parts.size() * sizeof(float), context.stream());
   for (const Array* array : arrays) array->move_to_host(context.stream());
