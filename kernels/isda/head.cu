@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // IsdaHead on the card. Up to 128 features, or with a diagonal covariance up to a size, a block owns a class and does all of it: two launches
-// (head_by_class.cuh). Beyond:
+// (head_by_class.cuh). Beyond, and with covariances of low rank:
 //
 //   membership            the batch sorted by class (membership.cuh)
 //   fold                  features, means, and the terms of the covariances; diagonal: these are added, too (head_statistics.cuh)
@@ -12,11 +12,13 @@
 //   sums                  over the classes: db, loss, hits (head_by_class.cuh)
 //   spread                dx from dF, where x is maps or bf16
 //
-//   11 launches, 10 for features in f32.  bytes  x, dx, S_c and U of K classes once or, where they are changed, twice; W and the logits a few times
+//   11 launches, 10 for features in f32; low rank: 18, and 17.  bytes  x, dx, S_c and U of K classes once or, where they are changed, twice; W and the logits a
+//   few times
 #include <algorithm>
 
 #include "kernels/isda/head_by_class.cuh"
 #include "kernels/isda/head_statistics.cuh"
+#include "kernels/isda/low_rank.cuh"
 #include "kernels/isda/weight_correction.cuh"
 #include "kernels/linear/linear.h"
 
@@ -27,14 +29,14 @@ namespace {
 void head_by_parts(const Context& context, const IsdaHead& op) {
   const std::int64_t N = op.x.extent(0);
   const auto [C, A] = op.weight.extents<2>();
-  const bool is_full = op.covariance.shape().rank() == 3;
+  const bool is_diagonal = kernels::is_diagonal(op.covariance);
   Scratch scratch = context.scratch();
   const auto made = [&](const Shape& shape) { return View(scratch.take<float>(shape.size()), DType::f32, shape); };
 
   // The statistics, and what corrects the logits.
   auto* slots = scratch.take<std::int32_t>(C);
   const Membership members = membership_of(context, scratch, op.labels, C, slots);
-  const View features = made({N, A}), u = is_full ? made({members.most, C, A}) : View();
+  const View features = made({N, A}), u = is_diagonal ? View() : made({members.most, C, width_of_u(op.covariance)});
   const BatchTerms terms = fold_maps(context, scratch, op, members, features.as<float>());
   const CorrectionTable table =
       correction_of(context, scratch, {.members = members, .weight = op.weight, .covariance = op.covariance, .terms = terms, .count = op.count, .u = u});
@@ -47,7 +49,7 @@ void head_by_parts(const Context& context, const IsdaHead& op) {
                              .slots = slots,
                              .N = static_cast<int>(N),
                              .C = static_cast<int>(C),
-                             .count = is_full ? nullptr : op.count.as<float>(),
+                             .count = is_diagonal ? op.count.as<float>() : nullptr,
                              .ratio = op.ratio.as<float>(),
                              .table = table,
                              .logits = logits.as<float>(),
@@ -63,17 +65,20 @@ void head_by_parts(const Context& context, const IsdaHead& op) {
   if (!are_features) spread(context, dfeatures.as<float>(), op.dx);
 
   // Gradients of the parameters, and the sums over the classes.
-  correct_weight_gradient(context, scratch,
-                          {.members = members,
-                           .C = softmax.C,
-                           .A = static_cast<int>(A),
-                           .ratio = softmax.ratio,
-                           .weight = op.weight.as<float>(),
-                           .variance = is_full ? nullptr : op.covariance.as<float>(),
-                           .u = u.as<float>(),
-                           .slots = slots,
-                           .g = softmax.g,
-                           .dweight = op.dweight.as<float>()});
+  const WeightCorrection correction{.members = members,
+                                    .C = softmax.C,
+                                    .A = static_cast<int>(A),
+                                    .ratio = softmax.ratio,
+                                    .weight = op.weight.as<float>(),
+                                    .variance = is_diagonal ? op.covariance.as<float>() : nullptr,
+                                    .u = u.as<float>(),
+                                    .slots = slots,
+                                    .g = softmax.g,
+                                    .dweight = op.dweight.as<float>()};
+  if (is_low_rank(op.covariance))
+    correct_weight_gradient_low_rank(context, scratch, correction, op.covariance);
+  else
+    correct_weight_gradient(context, scratch, correction);
   add_classes(context, {.N = softmax.N,
                         .C = softmax.C,
                         .A = 0,
@@ -90,10 +95,9 @@ void head_by_parts(const Context& context, const IsdaHead& op) {
 }  // namespace
 
 void run(Cuda, const Context& context, const IsdaHead& op) {
-  const bool is_full = op.covariance.shape().rank() == 3;
-  if (is_full && op.x.extent(-1) <= kMostFeaturesByClass)
+  if (is_full(op.covariance) && op.x.extent(-1) <= kMostFeaturesByClass)
     head_by_class(context, op);
-  else if (!is_full && is_diagonal_by_class(op))
+  else if (is_diagonal(op.covariance) && is_diagonal_by_class(op))
     head_by_class_diagonal(context, op);
   else
     head_by_parts(context, op);

@@ -31,8 +31,8 @@ struct FoldMaps {
   const std::int32_t* labels;
   float* features;      // (N,A)
   float *count, *mean;  // (C), (C,A)
-  float* variance;      // (C,A), or null where the covariance is full
-  BatchTerms terms;     // where it is full
+  float* variance;      // (C,A), the diagonal covariance, or null
+  BatchTerms terms;     // where it is null
 };
 
 // Blocks: slots, and one for the samples of no class, by 64 features.
@@ -186,9 +186,9 @@ __global__ void __launch_bounds__(ChannelGrid::kThreads) spread_kernel(ChannelGr
 BatchTerms fold_maps(const Context& context, Scratch& scratch, const IsdaHead& op, const Membership& members, float* features) {
   const ConstView x = as_maps(op.x);
   const std::int64_t N = x.extent(0), A = x.extent(3);
-  const bool is_full = op.covariance.shape().rank() == 3;
+  const bool has_terms = !is_diagonal(op.covariance);
   BatchTerms terms;
-  if (is_full) terms = {.rows = scratch.take<float>((N + members.most) * A), .keep = scratch.take<float>(members.most)};
+  if (has_terms) terms = {.rows = scratch.take<float>((N + members.most) * A), .keep = scratch.take<float>(members.most)};
   const FoldMaps fold{.members = members,
                       .N = static_cast<int>(N),
                       .C = static_cast<int>(op.weight.extent(0)),
@@ -198,7 +198,7 @@ BatchTerms fold_maps(const Context& context, Scratch& scratch, const IsdaHead& o
                       .features = features,
                       .count = op.count.as<float>(),
                       .mean = op.mean.as<float>(),
-                      .variance = is_full ? nullptr : op.covariance.as<float>(),
+                      .variance = has_terms ? nullptr : op.covariance.as<float>(),
                       .terms = terms};
   dispatch_cuda(op.name, x.type(), [&, A = A]<class T>() {
     dispatch_width<float>(A, are_aligned({op.x}), [&]<int width>() {

@@ -46,19 +46,22 @@ class Checker {
     check_type(name_, "slots", view, DType::i32);
   }
 
-  // Returns whether the covariance is full.
-  bool covariance(const ConstView& view) const {
+  void covariance(const ConstView& view) const {
     check_given(name_, "covariance", view);
-    require(view.shape() == Shape{C_, A_, A_} || view.shape() == Shape{C_, A_}, "[{}] covariance is {}, expected {} (full) or {} (diagonal)", name_,
-            view.shape(), Shape{C_, A_, A_}, Shape{C_, A_});
+    const Shape full{C_, A_, A_}, diagonal{C_, A_}, &got = view.shape();
+    const bool has_rows = got.rank() == 3 && got[0] == C_ && got[2] == A_;
+    require(!has_rows || got[1] <= A_, "[{}] covariance is {}: {} directions of {} features would take more memory than {} (full); pass that", name_, got,
+            got[1] - 1, A_, full);
+    require(got == full || got == diagonal || (has_rows && got[1] > 1), "[{}] covariance is {}, expected {} (full), {} (diagonal) or ({},1+R,{}) (low rank)",
+            name_, got, full, diagonal, C_, A_);
     check_type(name_, "covariance", view, type_);
-    return view.shape().rank() == 3;
   }
-  void u(const ConstView& view, bool is_full) const {
-    if (is_full)
-      parameter("u", view, {std::min(N_, C_), C_, A_}, "(min(N,C),C,A)");
-    else
+  // What the forward leaves for the backward.
+  void u(const ConstView& view, const ConstView& of_covariance) const {
+    if (is_diagonal(of_covariance))
       require(!view, "[{}] u was given, but a diagonal covariance has none; leave it out", name_);
+    else
+      parameter("u", view, {std::min(N_, C_), C_, width_of_u(of_covariance)}, is_full(of_covariance) ? "(min(N,C),C,A)" : "(min(N,C),C,R)");
   }
 
   // What IsdaForward and IsdaUpdateForward share.
@@ -67,12 +70,12 @@ class Checker {
     labels(op.labels);
     parameter("weight", op.weight, {C_, A_}, "(C,A)");
     if (op.bias) parameter("bias", op.bias, {C_}, "(C)");
-    const bool is_full = covariance(op.covariance);
+    covariance(op.covariance);
     parameter("ratio", op.ratio, {1}, "one number");
     parameter("logits", op.logits, {N_, C_}, "(N,C)");
     parameter("augmented_logits", op.augmented_logits, {N_, C_}, "(N,C)");
     slots(op.slots);
-    u(op.u, is_full);
+    u(op.u, op.covariance);
   }
 
   template <class Operation>
@@ -105,7 +108,8 @@ double expected_present(double N, double C) { return C * (1 - std::pow(1 - 1 / C
 struct Reckoning {
   double N, A, C, K, S;      // S: elements of one class's covariance
   double element, features;  // bytes of one parameter, and of all features
-  bool is_full;
+  CovarianceKind kind;
+  double R;  // directions, when low rank
 
   Reckoning(const ConstView& batch, const ConstView& covariance)
       : N(static_cast<double>(batch.extent(0))),
@@ -115,14 +119,21 @@ struct Reckoning {
         S(static_cast<double>(covariance.size()) / C),
         element(static_cast<double>(size_of(covariance.type()))),
         features(static_cast<double>(batch.bytes())),
-        is_full(covariance.shape().rank() == 3) {}
+        kind(kind_of(covariance)),
+        R(kind == CovarianceKind::low_rank ? static_cast<double>(directions_of(covariance)) : 0) {}
 
-  double update_flop() const { return 2 * (N + 2 * K) * S; }
-  double forward_flop() const { return 2 * N * C * A + (is_full ? 2 * K * C * S + 3 * K * C * A : 4 * K * C * A); }
-  double backward_flop() const { return 4 * N * C * A + (is_full ? 4 : 7) * K * C * A; }
+  bool is_full() const { return kind == CovarianceKind::full; }
+  double update_flop() const {
+    if (kind != CovarianceKind::low_rank) return 2 * (N + 2 * K) * S;
+    // The Gram matrix, its rotations and the rotated candidates of a class with as many samples as others.
+    const double n = R + N / K + 1;
+    return K * (4 * n * n * A + 30 * n * n * n);
+  }
+  double forward_flop() const { return 2 * N * C * A + (is_full() ? 2 * K * C * S + 3 * K * C * A : (4 + 2 * R) * K * C * A); }
+  double backward_flop() const { return 4 * N * C * A + (is_full() ? 4 : 7 + 2 * R) * K * C * A; }
   double features_and_weight() const { return features + element * C * A; }
   double logits() const { return element * N * C; }
-  double u() const { return is_full ? element * K * C * A : 0; }
+  double u() const { return element * K * C * (is_full() ? A : R); }
 };
 
 }  // namespace
@@ -154,7 +165,8 @@ void check(const IsdaBackward& op) {
   checker.parameter("daugmented", op.daugmented, {checker.N(), checker.C()}, "(N,C)");
   checker.parameter("weight", op.weight, weight, "(C,A)");
   checker.slots(op.slots);
-  checker.u(op.u, checker.covariance(op.covariance));
+  checker.covariance(op.covariance);
+  checker.u(op.u, op.covariance);
   checker.parameter("ratio", op.ratio, {1}, "one number");
   check_shape(op.name, "dfeatures", op.dfeatures, features, "the shape of features");
   check_type(op.name, "dfeatures", op.dfeatures, op.features.type());
@@ -196,7 +208,7 @@ Cost cost(const IsdaUpdateForward& op) {
 
 Cost cost(const IsdaBackward& op) {
   const Reckoning r(op.features, op.covariance);
-  return {.flop = r.backward_flop(), .bytes = r.u() + (r.is_full ? 0 : r.element * r.K * r.S) + 2 * r.features_and_weight() + r.logits()};
+  return {.flop = r.backward_flop(), .bytes = r.u() + (r.is_full() ? 0 : r.element * r.K * r.S) + 2 * r.features_and_weight() + r.logits()};
 }
 
 Cost cost(const IsdaHead& op) {
