@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "losses/isda.h"
 
+#include <cmath>
+
 #include "core/autograd.h"
 #include "kernels/common/grid.h"
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/isda/isda.h"
+#include "kernels/isda/low_rank.h"
 
 namespace isda {
 
@@ -15,14 +18,10 @@ Tensor zeros(const Shape& shape) {
   return Tensor::zeros(shape, parameter_type(type), device);
 }
 
-Shape covariance_shape(std::int64_t classes, std::int64_t width, Covariance kind) {
-  return kind == Covariance::full ? Shape{classes, width, width} : Shape{classes, width};
-}
-
 }  // namespace
 
-ClassStatistics::ClassStatistics(std::int64_t classes, std::int64_t width, Covariance kind)
-    : count(zeros({classes})), mean(zeros({classes, width})), covariance(zeros(covariance_shape(classes, width, kind))), kind_(kind) {}
+ClassStatistics::ClassStatistics(std::int64_t classes, std::int64_t width, const Covariance& kind)
+    : count(zeros({classes})), mean(zeros({classes, width})), covariance(zeros(kind.shape(classes, width))), kind_(kind) {}
 
 void ClassStatistics::update(const Tensor& features, const Tensor& labels) {
   run(features.context(), kernels::IsdaUpdate{.features = features, .labels = labels, .count = count, .mean = mean, .covariance = covariance});
@@ -45,6 +44,10 @@ void ClassStatistics::merge(const ClassStatistics& other) {
       for (const auto [a, b] : grid(A, A)) {
         s.set(merged(s.at(c, a, b), other_s.at(c, a, b), delta[static_cast<std::size_t>(a)] * delta[static_cast<std::size_t>(b)]), c, a, b);
       }
+    } else if (kind_.kind == Covariance::Kind::low_rank) {
+      std::vector<double> z;
+      for (const double way : delta) z.push_back(std::sqrt(w * (1 - w)) * way);
+      kernels::low_rank::merge(s, View(other.covariance), c, 1 - w, w, z);
     } else {
       for (std::int64_t a = 0; a < A; ++a)
         s.set(merged(s.at(c, a), other_s.at(c, a), delta[static_cast<std::size_t>(a)] * delta[static_cast<std::size_t>(a)]), c, a);
@@ -56,7 +59,7 @@ void ClassStatistics::merge(const ClassStatistics& other) {
 
 std::vector<NamedTensor> ClassStatistics::state() const { return {{"count", count}, {"mean", mean}, {"covariance", covariance}}; }
 
-IsdaLoss::IsdaLoss(std::int64_t classes, std::int64_t width, double lambda_0, Covariance kind)
+IsdaLoss::IsdaLoss(std::int64_t classes, std::int64_t width, double lambda_0, const Covariance& kind)
     : lambda_0_(lambda_0), statistics_(classes, width, kind), ratio_(zeros({1})) {}
 
 void IsdaLoss::set_progress(double progress) { set_ratio(lambda_0_ * progress); }

@@ -6,27 +6,27 @@
 // and ordinary cross-entropy is taken of that. No sample is drawn. ratio = lambda_0 * progress grows from 0.
 // Wang et al., NeurIPS 2019 (arXiv 1909.12220).   kernels/isda/isda.h holds the mathematics.
 #pragma once
+#include "losses/covariance.h"
 #include "losses/loss.h"
 
 namespace isda {
 
-enum class Covariance { full, diagonal };
-
 // Count, mean and covariance of the features of each class, as seen so far.
 class ClassStatistics {
  public:
-  ClassStatistics(std::int64_t classes, std::int64_t width, Covariance kind);
+  ClassStatistics(std::int64_t classes, std::int64_t width, const Covariance& kind);
 
-  Covariance kind() const { return kind_; }
+  const Covariance& kind() const { return kind_; }
   void update(const Tensor& features, const Tensor& labels);
-  // Adds what another instance has seen, exactly as if this one had seen it too (Chan et al. 1983).
+  // Adds what another instance has seen, exactly as if this one had seen it too (Chan et al. 1983). With a covariance of low rank count, mean and the
+  // diagonal are exact; of the rest the directions of both, and the way between the means, are candidates for what is kept (kernels/isda/low_rank.h).
   void merge(const ClassStatistics& other);
   // "count", "mean", "covariance".
   std::vector<NamedTensor> state() const;
 
   const Tensor count;       // (C)
   const Tensor mean;        // (C,A)
-  const Tensor covariance;  // (C,A,A) or (C,A)
+  const Tensor covariance;  // (C,A,A), (C,A) or (C,1+R,A)
 
  private:
   Covariance kind_;
@@ -34,7 +34,7 @@ class ClassStatistics {
 
 class IsdaLoss : public Loss {
  public:
-  IsdaLoss(std::int64_t classes, std::int64_t width, double lambda_0, Covariance kind = Covariance::full);
+  IsdaLoss(std::int64_t classes, std::int64_t width, double lambda_0, const Covariance& kind = Covariance::full);
 
   // The statistics are updated from the batch first (they carry no gradient), then the loss is computed with them.
   LossResult operator()(const Tensor& maps, const Linear& classifier, const Tensor& labels) override;

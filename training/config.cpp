@@ -10,6 +10,7 @@
 #include "kernels/common/error.h"
 #include "kernels/common/f32_products.h"
 #include "kernels/common/nearest.h"
+#include "losses/covariance.h"
 
 namespace isda {
 
@@ -23,6 +24,14 @@ void check_choice(const char* name, const std::string& value, const std::vector<
   }
   const std::string near = nearest(value, choices);
   fail("--{} is '{}', expected one of {}{}", name, value, list, near.empty() ? "" : fmt::format("; did you mean '{}'?", near));
+}
+
+void check_covariance(const std::string& value) {
+  try {
+    covariance_of(value);
+  } catch (const Error& error) {
+    fail("--covariance is {}", error.what());
+  }
 }
 
 std::vector<std::string> names_of_f32_products() {
@@ -41,7 +50,7 @@ void check_range(const char* name, Value value, double low, double high) {
 
 void check(const TrainConfig& config) {
   check_choice("loss", config.loss, {"ce", "isda"});
-  check_choice("covariance", config.covariance, {"full", "diagonal"});
+  check_covariance(config.covariance);
   check_choice("schedule", config.schedule, {"constant", "step", "cosine"});
   check_choice("device", config.device, {"auto", "cpu", "cuda", "reference"});
   check_choice("precision", config.precision, {"fp32", "bf16", "fp64"});

@@ -52,7 +52,7 @@ void visit_fields(Config& config, Field&& field) {
   field("model", config.model, "network; `isda models` lists them");
   field("loss", config.loss, "ce (cross-entropy) or isda");
   field("lambda_0", config.lambda_0, "ISDA: the strength of the augmentation in the last epoch");
-  field("covariance", config.covariance, "ISDA: full or diagonal class covariances");
+  field("covariance", config.covariance, "ISDA: class covariances, full, diagonal or lowrank:R: the diagonal and R directions");
   field("label_smoothing", config.label_smoothing, "cross-entropy: share of the target spread over all classes");
   field("epochs", config.epochs, "passes over the training images");
   field("batch_size", config.batch_size, "images a step");

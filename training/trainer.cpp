@@ -14,6 +14,7 @@
 #include "training/checkpoint.h"
 #include "training/device_choice.h"
 #include "training/evaluate.h"
+#include "training/free_memory.h"
 #include "training/optimizer.h"
 #include "training/run_directory.h"
 #include "training/schedule.h"
@@ -52,9 +53,16 @@ std::unique_ptr<ResidentImages> resident_images(const Dataset& dataset, const Sp
   return std::make_unique<ResidentImages>(split, dataset.mean, dataset.deviation, device);
 }
 
-std::unique_ptr<Loss> make_loss(const TrainConfig& config, const Network& network) {
+StatisticsForecast forecast_of(const TrainConfig& config, const Network& network, const Placement& placement) {
+  return forecast_statistics(network.classes(), network.feature_width(), covariance_of(config.covariance),
+                             static_cast<std::int64_t>(size_of(parameter_type(placement.type))));
+}
+
+std::unique_ptr<Loss> make_loss(const TrainConfig& config, const Network& network, const Placement& placement) {
   if (config.loss == "ce") return std::make_unique<CrossEntropyLoss>(config.label_smoothing);
-  const Covariance covariance = config.covariance == "full" ? Covariance::full : Covariance::diagonal;
+  const Covariance covariance = covariance_of(config.covariance);
+  covariance.shape(network.classes(), network.feature_width());
+  forecast_of(config, network, placement).check_fits(free_bytes(placement.device), placement.device == Device::cuda ? "the card" : "this machine");
   return std::make_unique<IsdaLoss>(network.classes(), network.feature_width(), config.lambda_0, covariance);
 }
 
@@ -111,7 +119,7 @@ class Training {
         dataset_(load_dataset(config.dataset, config.data_dir)),
         directory_(config.output, is_resumed),
         network_(find_network(config.model).make(dataset_.classes())),
-        loss_(make_loss(config, *network_)),
+        loss_(make_loss(config, *network_, placement_)),
         optimizer_(*network_, {.momentum = config.momentum, .weight_decay = config.weight_decay, .nesterov = config.nesterov}),
         train_images_(resident_images(dataset_, dataset_.train, device_.device)),
         test_images_(resident_images(dataset_, dataset_.test, device_.device)),
@@ -198,10 +206,8 @@ class Training {
     message(fmt::format("model      {}: {:.2f} M parameters, {} features", config_.model, static_cast<double>(network_->parameter_count()) * 1e-6,
                         network_->feature_width()));
     if (config_.loss == "isda") {
-      std::int64_t bytes = 0;
-      for (const auto& [name, tensor] : loss_->state()) bytes += tensor.bytes();
-      message(fmt::format("loss       ISDA, {} covariance ({:.1f} MB of class statistics), lambda_0 {}", config_.covariance, static_cast<double>(bytes) * 1e-6,
-                          config_.lambda_0));
+      message(fmt::format("loss       ISDA, {} covariance, lambda_0 {}", config_.covariance, config_.lambda_0));
+      message(forecast_of(config_, *network_, placement_).text());
     } else {
       message("loss       cross-entropy");
     }

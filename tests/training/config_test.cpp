@@ -68,6 +68,9 @@ TEST(Config, ChecksEveryField) {
   EXPECT_NE(error([](TrainConfig& c) { c.f32_products = "tf23"; }).find("--f32-products is 'tf23', expected one of 3xtf32, tf32, plain; did you mean 'tf32'?"),
             std::string::npos);
   EXPECT_NE(error([](TrainConfig& c) { c.covariance = "diag"; }).find("--covariance"), std::string::npos);
+  EXPECT_EQ(error([](TrainConfig& c) { c.covariance = "lowrank:64"; }), "");
+  EXPECT_EQ(error([](TrainConfig& c) { c.covariance = "lowrank:0"; }),
+            "--covariance is 'lowrank:0', expected full, diagonal or lowrank:R with R directions, 1 or more, e.g. lowrank:64");
   EXPECT_NE(error([](TrainConfig& c) { c.milestones = {0}; }).find("--milestones"), std::string::npos);
 }
 
