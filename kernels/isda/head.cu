@@ -12,7 +12,7 @@
 //   sums                  over the classes: db, loss, hits (head_by_class.cuh)
 //   spread                dx from dF, where x is maps or bf16
 //
-//   11 launches, 10 for features in f32; low rank: 18, and 17.  bytes  x, dx, S_c and U of K classes once or, where they are changed, twice; W and the logits a
+//   11 launches, 10 for features in f32; low rank: 17, and 16.  bytes  x, dx, S_c and U of K classes once or, where they are changed, twice; W and the logits a
 //   few times
 #include <algorithm>
 

@@ -47,16 +47,16 @@ constexpr int square(int n) { return n * (n + 1); }
 struct Shared {
   float *g, *e;            // (most,most+1)
   float* candidates;       // (most,kColumns)
-  float *squares, *rests;  // (kLines,kColumns)
+  float *squares, *rests;  // (kLines,kColumns): in the place of E, when that has been sorted
   Turn* turns;             // (most/2)
   int* places;             // (most)
+
+  static constexpr int size_of_e(int most) { return square(most) > 2 * kLines * kColumns ? square(most) : 2 * kLines * kColumns; }
 
   __device__ __forceinline__ Shared(const LowRankUpdate& op, int slot) {
     SharedCarver carver;
     const auto most = static_cast<unsigned>(op.most);
     candidates = carver.take<float>(most * kColumns);
-    squares = carver.take<float>(kLines * kColumns);
-    rests = carver.take<float>(kLines * kColumns);
     turns = carver.take<Turn>(most / 2);
     places = carver.take<int>(most);
     if (op.matrices) {
@@ -64,14 +64,16 @@ struct Shared {
       e = g + square(op.most);
     } else {
       g = carver.take<float>(static_cast<unsigned>(square(op.most)));
-      e = carver.take<float>(static_cast<unsigned>(square(op.most)));
+      e = carver.take<float>(static_cast<unsigned>(size_of_e(op.most)));
     }
+    squares = e;
+    rests = e + kLines * kColumns;
   }
   static std::size_t bytes(int most, bool has_matrices) {
     const auto n = static_cast<std::size_t>(most);
+    const std::size_t matrices = has_matrices ? static_cast<std::size_t>(square(most) + size_of_e(most)) : 0;
     // NOTE: each piece may begin up to 16 bytes behind the last one's end.
-    return sizeof(float) * (n * kColumns + 2 * kLines * kColumns + n + (has_matrices ? 2 * static_cast<std::size_t>(square(most)) : 0)) + sizeof(Turn) * n / 2 +
-           96;
+    return sizeof(float) * (n * kColumns + n + matrices) + sizeof(Turn) * n / 2 + 96;
   }
 };
 
@@ -253,6 +255,7 @@ __device__ void rotate(const Candidates& B, int n, const float* sorted, float ke
       shared.squares[line * kColumns + column + j] = squares[j].sum;
       shared.rests[line * kColumns + column + j] = squares[j].rest;
     }
+    // NOTE: from here on the candidates may be others; and what was written to V is there for all, in the next chunk.
     __syncthreads();
     if (thread < kColumns && first + thread < B.A) {
       ExactSum sum;
@@ -264,8 +267,6 @@ __device__ void rotate(const Candidates& B, int n, const float* sorted, float ke
       // NOTE: a NaN stays one.
       d[first + thread] = value < 0 ? 0 : value;
     }
-    // Both may be written again, and what was written to V is there for all.
-    __syncthreads();
   }
 }
 
