@@ -2,10 +2,11 @@
 // Covariances of low rank on the cpu (low_rank.h). Every product is made of the tiles of gemm.h.
 //
 //   update    a thread a class: its candidates side by side, their Gram matrix in f32, its eigenvectors in double, the rotated candidates
-//   project   class after class, so that what is packed of V_c is shared; a thread some classes j, whose D_c[j] it makes as it goes
+//   project   a thread a class, whose V_c it packs, and whose D_c[j] it makes as it goes
 //   correct   a thread a block of columns of dW, which stays in cache while the classes go by
 //
-// NOTE: eigenvectors in double because the lengths that they keep, step after step, are those of the statistics; they are few numbers.
+// NOTE: eigenvectors in double because the lengths that they keep, step after step, are those of the statistics; they are few numbers. But not closer to those
+// of the Gram matrix than its own rounding.
 #include <algorithm>
 #include <cmath>
 
@@ -75,7 +76,7 @@ void multiply_candidates(const Workplace& work, std::int64_t n, std::int64_t R, 
 void rotate_candidates(const Workplace& work, std::int64_t n, std::int64_t R, float keep, float* d, float* V) {
   const std::int64_t A = work.A;
   const double scale = std::sqrt(static_cast<double>(keep));
-  jacobi::diagonalise(static_cast<int>(n), work.g, work.e);
+  jacobi::diagonalise(static_cast<int>(n), work.g, work.e, jacobi::kSmall<float>);
   for (std::int64_t i = 0; i < n; ++i) {
     const std::int64_t place = jacobi::place_of([&](int k) { return work.g[k * (n + 1)]; }, static_cast<int>(i), static_cast<int>(n));
     for (std::int64_t k = 0; k < n; ++k) work.rotation[place * n + k] = static_cast<float>((k < R ? scale : 1) * work.e[i * n + k]);
@@ -128,51 +129,53 @@ void update(const Context& context, const Terms& terms, std::int64_t R, float* c
 }
 
 void project(const Context& context, const Batch& batch, float* p, float* q) {
-  const std::int64_t C = batch.C, A = batch.A, R = batch.R, panels = panels_of(R), tiles = (C + kTileRows - 1) / kTileRows;
+  const std::int64_t C = batch.C, A = batch.A, R = batch.R, K = batch.members.present, panels = panels_of(R), tiles = (C + kTileRows - 1) / kTileRows;
   Scratch scratch = context.scratch();
-  float* packed = scratch.take<float>(panels * A * kTileColumns);
+  float* packed_of_threads = scratch.take<float>(context.threads() * panels * A * kTileColumns);
   float* differences = scratch.take<float>(context.threads() * std::int64_t{kTileRows} * A);
-  const std::int64_t grain = grain_of(context, tiles, 2 * product_of(C, A, R + 2));
 
-  for (std::int64_t slot = 0; slot < batch.members.present; ++slot) {
+  // The classes j of a tile, for one slot.
+  const auto project_tile = [&](std::int64_t slot, std::int64_t first, const float* packed, float* D) {
     const std::int64_t c = batch.members.classes[slot];
     const float *w_c = batch.weight + c * A, *d = batch.diagonal(c);
-    parallel_ranges(context, panels, grain_of(context, panels, product_of(1, A, R)), [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t panel = begin; panel < end; ++panel)
-        pack_panel({batch.directions(c), 1, A}, A, R, panel * kTileColumns, packed + panel * A * kTileColumns);
-    });
-
-    const auto project_tile = [&](std::int64_t first, float* D) {
-      with_tile_rows(C - first, [&]<int rows>() {
-        float* own_q = q + slot * C + first;
-        for (int r = 0; r < rows; ++r) {
-          const float* w_j = batch.weight + (first + r) * A;
-          float sum = 0;
+    with_tile_rows(C - first, [&]<int rows>() {
+      float* own_q = q + slot * C + first;
+      for (int r = 0; r < rows; ++r) {
+        const float* w_j = batch.weight + (first + r) * A;
+        float sum = 0;
 #pragma omp simd reduction(+ : sum)
-          for (std::int64_t a = 0; a < A; ++a) {
-            const float difference = w_j[a] - w_c[a];
-            D[r * A + a] = difference;
-            sum += difference * difference * d[a];
-          }
-          own_q[r] = sum;
+        for (std::int64_t a = 0; a < A; ++a) {
+          const float difference = w_j[a] - w_c[a];
+          D[r * A + a] = difference;
+          sum += difference * difference * d[a];
         }
-        for (std::int64_t panel = 0; panel < panels; ++panel) {
-          const std::int64_t column = panel * kTileColumns, count = std::min<std::int64_t>(R - column, kTileColumns);
-          TileRow sum[rows];
-          multiply_tile<rows>(A, {D, A, 1}, packed + panel * A * kTileColumns, sum);
-          for (int r = 0; r < rows; ++r) {
-            store_row(p + (slot * C + first + r) * R + column, sum[r], count);
-            // NOTE: what a panel has beyond R are zeros.
-            own_q[r] += sum_of(sum[r].left * sum[r].left + sum[r].right * sum[r].right);
-          }
+        own_q[r] = sum;
+      }
+      for (std::int64_t panel = 0; panel < panels; ++panel) {
+        const std::int64_t column = panel * kTileColumns, count = std::min<std::int64_t>(R - column, kTileColumns);
+        TileRow sum[rows];
+        multiply_tile<rows>(A, {D, A, 1}, packed + panel * A * kTileColumns, sum);
+        for (int r = 0; r < rows; ++r) {
+          store_row(p + (slot * C + first + r) * R + column, sum[r], count);
+          // NOTE: what a panel has beyond R are zeros.
+          own_q[r] += sum_of(sum[r].left * sum[r].left + sum[r].right * sum[r].right);
         }
-      });
-    };
-    parallel_for(context, (tiles + grain - 1) / grain, [&](std::int64_t range, int thread) {
-      for (std::int64_t tile = range * grain; tile < std::min(tiles, (range + 1) * grain); ++tile)
-        project_tile(tile * kTileRows, differences + thread * std::int64_t{kTileRows} * A);
+      }
     });
-  }
+  };
+  // A unit is a slot, or where there are fewer of them than threads a part of its classes j.
+  const std::int64_t parts = std::min(tiles, (context.threads() + K - 1) / K), units = K * parts;
+  const std::int64_t grain = grain_of(context, units, 2 * product_of(K * C, A, R + 2));
+  parallel_for(context, (units + grain - 1) / grain, [&](std::int64_t range, int thread) {
+    float* packed = packed_of_threads + thread * panels * A * kTileColumns;
+    for (std::int64_t unit = range * grain; unit < std::min(units, (range + 1) * grain); ++unit) {
+      const std::int64_t slot = unit / parts, part = unit % parts;
+      const Matrix directions{batch.directions(batch.members.classes[slot]), 1, A};
+      for (std::int64_t panel = 0; panel < panels; ++panel) pack_panel(directions, A, R, panel * kTileColumns, packed + panel * A * kTileColumns);
+      for (std::int64_t tile = part * tiles / parts; tile < (part + 1) * tiles / parts; ++tile)
+        project_tile(slot, tile * kTileRows, packed, differences + thread * std::int64_t{kTileRows} * A);
+    }
+  });
 }
 
 void correct(const Context& context, const Batch& batch, const float* p, const std::int32_t* slots, const float* g, float* dweight) {

@@ -16,14 +16,14 @@ void turn_rows(const Rotation<double>& rotation, int n, double* row_p, double* r
 
 }  // namespace
 
-void diagonalise(int n, double* g, double* e) {
+void diagonalise(int n, double* g, double* e, double small) {
   std::fill_n(e, std::int64_t{n} * n, 0.0);
   double trace = 0;
   for (int i = 0; i < n; ++i) {
     e[i * n + i] = 1;
     trace += g[i * n + i];
   }
-  const double least = kSmall<double> * trace / n;
+  const double least = small * trace / n;
   const auto sweep = [=] {
     bool has_turned = false;
     for (int round = 0; round < rounds_of(n); ++round) {

@@ -68,7 +68,7 @@ constexpr int place_of(const Values& value, int i, int n) {
   return place;
 }
 
-// On the host: g becomes diagonal, e is overwritten by the eigenvectors. Both (n,n).
-void diagonalise(int n, double* g, double* e);
+// On the host: g becomes diagonal but for what is small, e is overwritten by the eigenvectors. Both (n,n).
+void diagonalise(int n, double* g, double* e, double small = kSmall<double>);
 
 }  // namespace isda::kernels::jacobi
