@@ -3,8 +3,9 @@
 //
 //   G = E^T diag(lambda) E        the rows of E are the eigenvectors; rotation after rotation   G <- J G J^T   E <- J E
 //
-// A sweep meets every pair (p,q) once, in the order of a tournament (8.5.7): in each of its rounds every index has one partner. So the rotations of a round
-// touch no row or column in common; a block of threads may do them at once, one thread one after the other, and what comes out is the same but for rounding.
+// A sweep meets every pair (p,q) once, in the order of a tournament (the parallel ordering of that section): in each of its rounds every index has one partner.
+// So the rotations of a round touch no row or column in common; a block of threads may do them at once, one thread one after the other, and what comes out is
+// the same but for rounding.
 // Pairs that are small already are passed over; a sweep without a rotation is the last one.
 #pragma once
 #include <cstdint>
