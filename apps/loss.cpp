@@ -2,7 +2,7 @@
 // `isda loss`: one step of the ISDA loss on tensors from a file, for people with numpy.
 //
 //   in    features (N,A) f32|f64   labels (N) i64|i32   weight (C,A)   bias (C)   ratio, one number
-//         optional: covariance (C,A,A) or (C,A)   mean (C,A)   count (C); what is not there starts at zero
+//         optional: covariance (C,A,A), (C,A) or (C,1+R,A)   mean (C,A)   count (C); what is not there starts at zero
 //   out   loss ()   logits (N,C)   augmented_logits (N,C)   grad_features (N,A)   grad_weight (C,A)   grad_bias (C)
 //         covariance, mean, count as they are after the batch
 //
@@ -17,6 +17,7 @@
 #include "core/tensor.h"
 #include "kernels/isda/isda.h"
 #include "kernels/softmax_cross_entropy/softmax_cross_entropy.h"
+#include "losses/covariance.h"
 #include "training/device_choice.h"
 
 namespace isda {
@@ -24,7 +25,7 @@ namespace {
 
 constexpr auto kDetails =
     "IN holds features (N,A) f32 or f64, labels (N) i64, weight (C,A), bias (C), ratio (a number) and, to go on from earlier\n"
-    "batches, covariance (C,A,A) or (C,A), mean (C,A) and count (C), which start at zero where they are missing.\n"
+    "batches, covariance (C,A,A) or (C,A) or (C,1+R,A), mean (C,A) and count (C), which start at zero where they are missing.\n"
     "OUT receives loss, logits (N,C), augmented_logits (N,C), grad_features, grad_weight, grad_bias, covariance, mean and count,\n"
     "all in the type of the features. The statistics are updated from the batch first; the loss is computed with them.";
 
@@ -42,7 +43,16 @@ struct Flags {
 void add_flags(CLI::App& app, Flags& flags) {
   app.add_option("IN", flags.input, "safetensors file to read")->required();
   app.add_option("OUT", flags.output, "safetensors file to write")->required();
-  app.add_option("--covariance", flags.covariance, "full or diagonal; default: as in IN, full where IN has none")->check(one_of({"full", "diagonal"}));
+  const auto names_covariance = [](const std::string& text) -> std::string {
+    try {
+      covariance_of(text);
+      return "";
+    } catch (const Error& error) {
+      return error.what();
+    }
+  };
+  app.add_option("--covariance", flags.covariance, "full, diagonal, or lowrank:R: the diagonal and R directions; default: as in IN, full where IN has none")
+      ->check(names_covariance);
   app.add_option("--device", flags.device, "auto takes reference for f64, which only that computes, and for f32 the card or the cpu")
       ->check(one_of({"auto", "reference", "cpu", "cuda"}))
       ->capture_default_str();
@@ -94,6 +104,7 @@ class Input {
 struct Batch {
   Tensor features, labels, weight, bias, ratio;
   Tensor covariance, mean, count;  // changed in place
+  std::string covariance_kind;
   std::string device_reason;
 };
 
@@ -130,10 +141,14 @@ Tensor read_count(const Input& in, std::int64_t classes, DType type, Device devi
   return result;
 }
 
-// --covariance, or what the rank of the covariance in IN says, or full.
-bool is_full(const Input& in, const std::string& flag) {
-  if (!flag.empty()) return flag == "full";
-  return !in.contains("covariance") || in.view("covariance").shape().rank() != 2;
+// --covariance, or what the shape of the covariance in IN says, or full.
+Covariance covariance_for(const Input& in, const std::string& flag, std::int64_t A) {
+  if (!flag.empty()) return covariance_of(flag);
+  if (!in.contains("covariance")) return Covariance::full;
+  const Shape shape = in.view("covariance").shape();
+  if (shape.rank() == 2) return Covariance::diagonal;
+  const bool is_low_rank = shape.rank() == 3 && shape[2] == A && shape[1] > 1 && shape[1] < A;
+  return is_low_rank ? Covariance::low_rank(shape[1] - 1) : Covariance::full;
 }
 
 DeviceChoice device_for(const Input& in, const std::string& flag, DType type) {
@@ -163,7 +178,7 @@ Batch read_batch(const Flags& flags) {
   const auto read_or_zero = [&](const char* name, const Shape& shape, const std::string& meaning) {
     return in.contains(name) ? read(name, shape, meaning) : Tensor::zeros(shape, type, device);
   };
-  const bool full = is_full(in, flags.covariance);
+  const Covariance covariance = covariance_for(in, flags.covariance, A);
   Batch batch;
   batch.device_reason = choice.reason;
   batch.features = Tensor::copy_of(features, device);
@@ -171,7 +186,8 @@ Batch read_batch(const Flags& flags) {
   batch.bias = read("bias", {C}, "(C) of the weight");
   batch.labels = read_labels(in, N, C, device);
   batch.ratio = read_ratio(in, type, device);
-  batch.covariance = read_or_zero("covariance", full ? Shape{C, A, A} : Shape{C, A}, full ? "(C,A,A), --covariance full" : "(C,A), --covariance diagonal");
+  batch.covariance = read_or_zero("covariance", covariance.shape(C, A), fmt::format("--covariance {}", covariance.text()));
+  batch.covariance_kind = covariance.text();
   batch.mean = read_or_zero("mean", {C, A}, "(C,A) of the weight");
   batch.count = in.contains("count") ? read_count(in, C, type, device) : Tensor::zeros({C}, type, device);
   if (!in.contains("count") && (in.contains("covariance") || in.contains("mean"))) {
@@ -204,12 +220,12 @@ int run_loss(const Flags& flags) {
   const Context& context = batch.features.context();
   const auto [N, A] = batch.features.shape().extents<2>();
   const std::int64_t C = batch.weight.extent(0);
-  const bool full = batch.covariance.shape().rank() == 3;
 
   // Statistics first, then the logits and their correction.
   const Tensor logits({N, C}, type, device), augmented_logits({N, C}, type, device);
   const Tensor slots({C}, DType::i32, device);
-  const Tensor u = full ? Tensor({std::min(N, C), C, A}, type, device) : Tensor();
+  const std::int64_t width_of_u = kernels::width_of_u(batch.covariance);
+  const Tensor u = width_of_u > 0 ? Tensor({std::min(N, C), C, width_of_u}, type, device) : Tensor();
   run(context, kernels::IsdaUpdateForward{.features = batch.features,
                                           .labels = batch.labels,
                                           .weight = batch.weight,
@@ -243,7 +259,7 @@ int run_loss(const Flags& flags) {
                                        {"grad_features", dfeatures},     {"grad_weight", dweight}, {"grad_bias", dbias},
                                        {"covariance", batch.covariance}, {"mean", batch.mean},     {"count", batch.count}};
   write_safetensors(flags.output, outputs);
-  fmt::print("loss {:.9g}: {} samples, {} classes, width {}, {} covariance, {} on {} ({})\n", loss.item(), N, C, A, full ? "full" : "diagonal", name_of(type),
+  fmt::print("loss {:.9g}: {} samples, {} classes, width {}, {} covariance, {} on {} ({})\n", loss.item(), N, C, A, batch.covariance_kind, name_of(type),
              name_of(device), batch.device_reason);
   return 0;
 }

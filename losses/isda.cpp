@@ -6,6 +6,7 @@
 #include "core/autograd.h"
 #include "kernels/common/grid.h"
 #include "kernels/elementwise/elementwise.h"
+#include "kernels/isda/low_rank.h"
 #include "kernels/isda/prepared_head.h"
 
 namespace isda {
@@ -17,16 +18,12 @@ Tensor zeros(const Shape& shape) {
   return Tensor::zeros(shape, parameter_type(type), device);
 }
 
-Shape covariance_shape(std::int64_t classes, std::int64_t width, Covariance kind) {
-  return kind == Covariance::full ? Shape{classes, width, width} : Shape{classes, width};
-}
-
 }  // namespace
 
-ClassStatistics::ClassStatistics(std::int64_t classes, std::int64_t width, Covariance kind, std::int64_t most_samples)
-    : count(zeros({classes})), mean(zeros({classes, width})), covariance(zeros(covariance_shape(classes, width, kind))), kind_(kind) {
+ClassStatistics::ClassStatistics(std::int64_t classes, std::int64_t width, const Covariance& kind, std::int64_t most_samples)
+    : count(zeros({classes})), mean(zeros({classes, width})), covariance(zeros(kind.shape(classes, width))), kind_(kind) {
   if (most_samples == 0) return;
-  require(kind == Covariance::full, "[isda] only full covariances are passed over ahead");
+  require(kind == Covariance::full, "[isda] only full covariances are passed over ahead, and these are {}", kind.text());
   const auto integers = [&] { return Tensor::zeros({classes}, DType::i32, count.device()); };
   // NOTE: of labels drawn evenly a batch hardly ever has so many of one class; where it has, one more pass over that covariance follows.
   const std::int64_t of_class = 8 + 2 * most_samples / classes;
@@ -69,6 +66,10 @@ void ClassStatistics::merge(const ClassStatistics& other) {
       for (const auto [a, b] : grid(A, A)) {
         s.set(merged(s.at(c, a, b), other_s.at(c, a, b), delta[static_cast<std::size_t>(a)] * delta[static_cast<std::size_t>(b)]), c, a, b);
       }
+    } else if (kind_.kind == Covariance::Kind::low_rank) {
+      std::vector<double> z;
+      for (const double way : delta) z.push_back(std::sqrt(w * (1 - w)) * way);
+      kernels::low_rank::merge(s, View(other.covariance), c, 1 - w, w, z);
     } else {
       for (std::int64_t a = 0; a < A; ++a)
         s.set(merged(s.at(c, a), other_s.at(c, a), delta[static_cast<std::size_t>(a)] * delta[static_cast<std::size_t>(a)]), c, a);
@@ -83,7 +84,7 @@ std::vector<NamedTensor> ClassStatistics::state() const {
   return {{"count", count}, {"mean", mean}, {"covariance", covariance}};
 }
 
-IsdaLoss::IsdaLoss(std::int64_t classes, std::int64_t width, double lambda_0, Covariance kind, std::int64_t most_samples)
+IsdaLoss::IsdaLoss(std::int64_t classes, std::int64_t width, double lambda_0, const Covariance& kind, std::int64_t most_samples)
     : lambda_0_(lambda_0), statistics_(classes, width, kind, most_samples), ratio_(zeros({1})) {}
 
 void IsdaLoss::set_progress(double progress) { set_ratio(lambda_0_ * progress); }
@@ -187,11 +188,11 @@ LossResult IsdaLoss::operator()(const Tensor& maps, const Linear& classifier, co
 
 double IsdaLoss::correction(const Tensor& features, const Linear& classifier, const Tensor& labels) const {
   const Tensor& weight = classifier.weight;
-  const auto [C, A] = weight.shape().extents<2>();
-  const std::int64_t N = labels.size();
+  const std::int64_t N = labels.size(), C = weight.extent(0);
   const auto made = [&](const Shape& shape) { return Tensor(shape, weight.type(), features.device()); };
   const Tensor logits = made({N, C}), augmented = made({N, C}), slots({C}, DType::i32, features.device());
-  const Tensor u = statistics_.kind() == Covariance::full ? made({std::min(N, C), C, A}) : Tensor();
+  const std::int64_t width = kernels::width_of_u(statistics_.covariance.view());
+  const Tensor u = width > 0 ? made({std::min(N, C), C, width}) : Tensor();
   run(features.context(), kernels::IsdaForward{.features = features,
                                                .labels = labels,
                                                .weight = weight,

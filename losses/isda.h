@@ -8,21 +8,21 @@
 #pragma once
 #include <optional>
 
+#include "losses/covariance.h"
 #include "losses/loss.h"
 
 namespace isda {
 
-enum class Covariance { full, diagonal };
-
 // Count, mean and covariance of the features of each class, as seen so far.
 class ClassStatistics {
  public:
-  // most_samples > 0, full covariances only: prepared(...) may be used, for batches of up to so many samples.
-  ClassStatistics(std::int64_t classes, std::int64_t width, Covariance kind, std::int64_t most_samples = 0);
+  // most_samples > 0, full covariances only: the pass over them may be made ahead (IsdaLoss::prepare), for batches of up to so many samples.
+  ClassStatistics(std::int64_t classes, std::int64_t width, const Covariance& kind, std::int64_t most_samples = 0);
 
-  Covariance kind() const { return kind_; }
+  const Covariance& kind() const { return kind_; }
   void update(const Tensor& features, const Tensor& labels);
-  // Adds what another instance has seen, exactly as if this one had seen it too (Chan et al. 1983).
+  // Adds what another instance has seen, exactly as if this one had seen it too (Chan et al. 1983). With a covariance of low rank count, mean and the
+  // diagonal are exact; of the rest the directions of both, and the way between the means, are candidates for what is kept (kernels/isda/low_rank.h).
   void merge(const ClassStatistics& other);
   // "count", "mean", "covariance", settled.
   std::vector<NamedTensor> state() const;
@@ -33,7 +33,7 @@ class ClassStatistics {
 
   const Tensor count;       // (C)
   const Tensor mean;        // (C,A)
-  const Tensor covariance;  // (C,A,A) or (C,A)
+  const Tensor covariance;  // (C,A,A), (C,A) or (C,1+R,A)
 
  private:
   friend class IsdaLoss;
@@ -50,7 +50,7 @@ class ClassStatistics {
 class IsdaLoss : public Loss {
  public:
   // most_samples > 0, full covariances only: the pass over the covariances is made by prepare(), for batches of up to so many samples.
-  IsdaLoss(std::int64_t classes, std::int64_t width, double lambda_0, Covariance kind = Covariance::full, std::int64_t most_samples = 0);
+  IsdaLoss(std::int64_t classes, std::int64_t width, double lambda_0, const Covariance& kind = Covariance::full, std::int64_t most_samples = 0);
 
   // Where the pass is made ahead: on the card beside whatever is enqueued until the loss is asked for.
   void prepare(const Linear& classifier, const Tensor& labels) override;

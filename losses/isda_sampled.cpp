@@ -8,7 +8,7 @@
 
 namespace isda {
 
-IsdaSampledLoss::IsdaSampledLoss(std::int64_t classes, std::int64_t width, double lambda_0, std::int64_t draws, Covariance kind, std::uint64_t seed)
+IsdaSampledLoss::IsdaSampledLoss(std::int64_t classes, std::int64_t width, double lambda_0, std::int64_t draws, const Covariance& kind, std::uint64_t seed)
     : lambda_0_(lambda_0),
       draws_(draws),
       seed_(seed),

@@ -12,7 +12,8 @@ namespace isda {
 class IsdaSampledLoss : public Loss {
  public:
   // draws: M. What is drawn is a function of the seed and of how many batches came before.
-  IsdaSampledLoss(std::int64_t classes, std::int64_t width, double lambda_0, std::int64_t draws, Covariance kind = Covariance::full, std::uint64_t seed = 0);
+  IsdaSampledLoss(std::int64_t classes, std::int64_t width, double lambda_0, std::int64_t draws, const Covariance& kind = Covariance::full,
+                  std::uint64_t seed = 0);
 
   // The statistics are updated from the batch first, as in IsdaLoss. correct: hits of the plain logits, without draws.
   LossResult operator()(const Tensor& maps, const Linear& classifier, const Tensor& labels) override;

@@ -11,6 +11,7 @@
 #include "kernels/common/error.h"
 #include "kernels/common/f32_products.h"
 #include "kernels/common/nearest.h"
+#include "losses/covariance.h"
 
 namespace isda {
 
@@ -24,6 +25,14 @@ void check_choice(const char* name, const std::string& value, const std::vector<
   }
   const std::string near = nearest(value, choices);
   fail("--{} is '{}', expected one of {}{}", name, value, list, near.empty() ? "" : fmt::format("; did you mean '{}'?", near));
+}
+
+void check_covariance(const std::string& value) {
+  try {
+    covariance_of(value);
+  } catch (const Error& error) {
+    fail("--covariance is {}", error.what());
+  }
 }
 
 std::vector<std::string> names_of_f32_products() {
@@ -53,7 +62,7 @@ std::int64_t draws_of(const std::string& loss) {
 
 void check(const TrainConfig& config) {
   if (draws_of(config.loss) == 0) check_choice("loss", config.loss, {"ce", "isda", "isda-sampled:8"});
-  check_choice("covariance", config.covariance, {"full", "diagonal"});
+  check_covariance(config.covariance);
   require(config.covariance_pass != "ahead" || config.loss == "isda", "--covariance-pass ahead is for --loss isda, got {}", config.loss);
   check_choice("covariance-pass", config.covariance_pass, {"auto", "ahead", "inline"});
   require(config.covariance_pass != "ahead" || config.covariance == "full",

@@ -53,7 +53,7 @@ void visit_fields(Config& config, Field&& field) {
   field("model", config.model, "network; `isda models` lists them");
   field("loss", config.loss, "ce (cross-entropy), isda, or isda-sampled:M: the mean over M draws a sample of what isda bounds in closed form, for comparison");
   field("lambda_0", config.lambda_0, "ISDA: the strength of the augmentation in the last epoch");
-  field("covariance", config.covariance, "ISDA: full or diagonal class covariances");
+  field("covariance", config.covariance, "ISDA: class covariances, full, diagonal or lowrank:R: the diagonal and R directions");
   field(
       "covariance_pass", config.covariance_pass,
       "ISDA: when full covariances are updated and multiplied: ahead of the loss, on cuda beside the network; inline, in the loss; or auto: ahead on cuda with "

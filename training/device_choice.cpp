@@ -5,7 +5,8 @@
 #include "kernels/batch_norm/batch_norm.h"
 #include "kernels/conv2d/conv2d.h"
 #include "kernels/elementwise/elementwise.h"
-#include "kernels/isda/isda.h"
+#include "kernels/isda/prepared_head.h"
+#include "kernels/isda_draw/isda_draw.h"
 #include "kernels/journal/journal.h"
 #include "kernels/linear/linear.h"
 #include "kernels/pooling/pooling.h"
@@ -34,7 +35,7 @@ std::string operation_without_cuda() {
                             BatchNormBackwardReduce, BatchNormBackward, Relu, ReluBackward, Add, Scale, Sigmoid, SigmoidBackward, ScaleChannels,
                             ScaleChannelsBackward, Dropout, GlobalAverage, GlobalAverageBackward, MaxPool2d, MaxPool2dBackward, AveragePool2d,
                             AveragePool2dBackward, Linear, LinearBackward, SoftmaxCrossEntropy, IsdaUpdate, IsdaForward, IsdaUpdateForward, IsdaBackward,
-                            IsdaHead, Sgd, Journal>();
+                            IsdaHead, IsdaPrepare, IsdaPreparedHead, IsdaSettle, IsdaDraw, IsdaDrawBackward, Sgd, Journal>();
 }
 
 DeviceChoice automatic_device(const cuda::Card& card, const std::string& missing) {

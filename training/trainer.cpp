@@ -15,6 +15,7 @@
 #include "training/checkpoint.h"
 #include "training/device_choice.h"
 #include "training/evaluate.h"
+#include "training/free_memory.h"
 #include "training/optimizer.h"
 #include "training/run_directory.h"
 #include "training/schedule.h"
@@ -60,13 +61,20 @@ bool is_passed_ahead(const TrainConfig& config, const Network& network, Device d
   return config.loss == "isda" && config.covariance == "full" && device == Device::cuda && network.feature_width() > kMostFeaturesInOneKernel;
 }
 
-std::unique_ptr<Loss> make_loss(const TrainConfig& config, const Network& network, Device device) {
+StatisticsForecast forecast_of(const TrainConfig& config, const Network& network, const Placement& placement) {
+  return forecast_statistics(network.classes(), network.feature_width(), covariance_of(config.covariance),
+                             static_cast<std::int64_t>(size_of(parameter_type(placement.type))));
+}
+
+std::unique_ptr<Loss> make_loss(const TrainConfig& config, const Network& network, const Placement& placement) {
   if (config.loss == "ce") return std::make_unique<CrossEntropyLoss>(config.label_smoothing);
-  const Covariance covariance = config.covariance == "full" ? Covariance::full : Covariance::diagonal;
+  const std::int64_t classes = network.classes(), width = network.feature_width();
+  const Covariance covariance = covariance_of(config.covariance);
+  covariance.shape(classes, width);
+  forecast_of(config, network, placement).check_fits(free_bytes(placement.device), placement.device == Device::cuda ? "the card" : "this machine");
   if (const std::int64_t draws = draws_of(config.loss); draws > 0)
-    return std::make_unique<IsdaSampledLoss>(network.classes(), network.feature_width(), config.lambda_0, draws, covariance, config.seed);
-  return std::make_unique<IsdaLoss>(network.classes(), network.feature_width(), config.lambda_0, covariance,
-                                    is_passed_ahead(config, network, device) ? config.batch_size : 0);
+    return std::make_unique<IsdaSampledLoss>(classes, width, config.lambda_0, draws, covariance, config.seed);
+  return std::make_unique<IsdaLoss>(classes, width, config.lambda_0, covariance, is_passed_ahead(config, network, placement.device) ? config.batch_size : 0);
 }
 
 // Fields that decide what a run computes: a resumed run must agree in them. The others (where, how long, how many threads) may change.
@@ -122,7 +130,7 @@ class Training {
         dataset_(load_dataset(config.dataset, config.data_dir)),
         directory_(config.output, is_resumed),
         network_(find_network(config.model).make(dataset_.classes())),
-        loss_(make_loss(config, *network_, device_.device)),
+        loss_(make_loss(config, *network_, placement_)),
         optimizer_(*network_, {.momentum = config.momentum, .weight_decay = config.weight_decay, .nesterov = config.nesterov}),
         train_images_(resident_images(dataset_, dataset_.train, device_.device)),
         test_images_(resident_images(dataset_, dataset_.test, device_.device)),
@@ -209,12 +217,10 @@ class Training {
     message(fmt::format("model      {}: {:.2f} M parameters, {} features", config_.model, static_cast<double>(network_->parameter_count()) * 1e-6,
                         network_->feature_width()));
     if (config_.loss != "ce") {
-      std::int64_t bytes = 0;
-      for (const auto& [name, tensor] : loss_->state()) bytes += tensor.bytes();
       const std::int64_t draws = draws_of(config_.loss);
-      message(fmt::format("loss       ISDA{}, {} covariance ({:.1f} MB of class statistics){}, lambda_0 {}",
-                          draws > 0 ? fmt::format(" by {} draws a sample", draws) : "", config_.covariance, static_cast<double>(bytes) * 1e-6,
+      message(fmt::format("loss       ISDA{}, {} covariance{}, lambda_0 {}", draws > 0 ? fmt::format(" by {} draws a sample", draws) : "", config_.covariance,
                           is_passed_ahead(config_, *network_, device_.device) ? " passed over ahead of the loss" : "", config_.lambda_0));
+      message(forecast_of(config_, *network_, placement_).text());
     } else {
       message("loss       cross-entropy");
     }

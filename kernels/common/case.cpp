@@ -116,6 +116,9 @@ View Problem::inout(const std::string& name, const Shape& shape, const Fill& fil
 View Problem::parameter_inout(const std::string& name, const Shape& shape, const Fill& fill) {
   return add_array(name, Role::inout, parameter_type(), shape, &fill);
 }
+View Problem::parameter_ambiguous(const std::string& name, const Shape& shape, const Fill& fill) {
+  return add_array(name, Role::ambiguous, parameter_type(), shape, &fill);
+}
 View Problem::integer_inout(const std::string& name, const Shape& shape, const Fill& fill) { return add_array(name, Role::inout, DType::i32, shape, &fill); }
 
 const Problem::Array& Problem::array(const std::string& name) const {
@@ -136,7 +139,7 @@ std::string Problem::label() const {
 void Problem::run(const Context& context, bool with_backward) {
   for (const auto& array : arrays_) {
     if (array.role == Role::output) poison(array.view);
-    if (array.role == Role::inout) {
+    if (array.role == Role::inout || array.role == Role::ambiguous) {
       for (std::int64_t i = 0; i < array.view.size(); ++i) array.view.set_offset(array.initial[static_cast<std::size_t>(i)], i);
     }
   }

@@ -73,7 +73,7 @@ struct Tolerance {
 // One instance of an operation: its arrays in memory and the launches on them.
 class Problem {
  public:
-  enum class Role { input, output, inout };
+  enum class Role { input, output, inout, ambiguous };
   struct FreeOnCard {
     void operator()(std::byte* memory) const { cuda::release(memory); }
   };
@@ -127,6 +127,9 @@ class Problem {
   View inout(const std::string& name, const Shape& shape, const Fill& fill = normal());
   View parameter_inout(const std::string& name, const Shape& shape, const Fill& fill = normal());
   View integer_inout(const std::string& name, const Shape& shape, const Fill& fill);  // i32, compared exactly
+  // As parameter_inout, but of values of which many mean the same, as directions and their opposites: what they mean, other outputs must show. The same device
+  // gives the same bits, but they are not compared with the reference's.
+  View parameter_ambiguous(const std::string& name, const Shape& shape, const Fill& fill = normal());
 
   // keep: what the operation points to beside the problem's arrays, kept as long as the problem.
   template <class Operation>

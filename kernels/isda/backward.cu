@@ -6,12 +6,15 @@
 //   gather       g[c,j] = ratio * sum over the samples of c of G[i,j], in order; a thread an element
 //   correction   dW[j] += sum_c g[c,j] U_c[j], dW[c] -= sum_j g[c,j] U_c[j] (weight_correction.cuh)
 //
+//   low rank: low_rank_weight.cu
+//
 //   bytes  full: U once; diagonal: weight and s a few times
 //   FLOP   4 N C A + 4 K C A, the second half bound by memory; diagonal 7 K C A
 #include <limits>
 
 #include "kernels/isda/convert.cuh"
 #include "kernels/isda/isda.h"
+#include "kernels/isda/low_rank.cuh"
 #include "kernels/isda/weight_correction.cuh"
 #include "kernels/linear/linear.h"
 
@@ -64,14 +67,17 @@ void run(Cuda, const Context& context, const IsdaBackward& op) {
                                     .A = static_cast<int>(A),
                                     .ratio = op.ratio.as<float>(),
                                     .weight = op.weight.as<float>(),
-                                    .variance = op.u ? nullptr : op.covariance.as<float>(),
+                                    .variance = is_diagonal(op.covariance) ? op.covariance.as<float>() : nullptr,
                                     .u = op.u.as<float>(),
                                     .slots = op.slots.as<std::int32_t>(),
                                     .g = g,
                                     .dweight = op.dweight.as<float>()};
   launch(context, LaunchShape{.name = "isda_gather", .grid = dim3(static_cast<unsigned>(members.most), blocks_for(C, kThreads)), .block = kThreads},
          gather_kernel, correction, op.daugmented.as<float>(), g);
-  correct_weight_gradient(context, scratch, correction);
+  if (is_low_rank(op.covariance))
+    correct_weight_gradient_low_rank(context, scratch, correction, op.covariance);
+  else
+    correct_weight_gradient(context, scratch, correction);
 }
 
 }  // namespace isda::kernels

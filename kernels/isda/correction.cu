@@ -4,15 +4,18 @@
 //   full       the streaming pass (streaming_pass.cuh); or, without tensor cores, the update of the covariance, and a block a tile of 64 x 64 of U_c = D_c S_c
 //              (tile.cuh). It subtracts while it loads, keeps U_c for the gradient, and leaves what its 64 columns give to Q[c,j] = U_c[j] . D_c[j]
 //   diagonal   a block a tile of 64 classes j by 64 slots of Q, over a slice of the features
+//   low rank   the update of the covariance; the diagonal's Q of d_c; a block a tile of 64 classes j by 64 directions of P_c = D_c V_c^T, whose squares are
+//              further parts of Q
 //
 //   bytes  full by tiles: S_c of K classes once from memory (and again, from L2, for each further 64 classes j: their blocks are neighbours), U written once
-//          diagonal: weight once for each 64 slots, s_c once for each 64 classes
-//   FLOP   full: 2 K C A^2; diagonal: 4 K C A
+//          diagonal: weight once for each 64 slots, s_c once for each 64 classes; low rank, beyond: V_c once for each 64 classes, P_c written once
+//   FLOP   full: 2 K C A^2; diagonal: 4 K C A; low rank: 2 K C A R beyond
 //
 // D_c[c] is exactly 0, and so are U_c[c] and Q[c,c]. NOTE: w_j S_c w_j^T - 2 w_j S_c w_c^T + w_c S_c w_c^T would be the same in other numbers than ours:
 // there the differences that make up Q cancel.
 #include "kernels/isda/correction.cuh"
 
+#include "kernels/isda/covariance_kind.h"
 #include "kernels/isda/tile.cuh"
 
 namespace isda::kernels {
@@ -25,7 +28,9 @@ constexpr int kSlice = 512;  // features of a block of the diagonal Q
 
 struct Sizes {
   int C, A;
-  int parts;  // column tiles, or slices, of A
+  int parts;          // of Q: column tiles, or slices, of A; low rank: slices of A, and behind them tiles of R
+  int R = 0;          // low rank
+  std::int64_t rows;  // elements from one class's variances to the next one's, or from its covariance
 };
 
 // Four elements of D_c[j] from feature a on; zeros where there is no such class or feature.
@@ -95,9 +100,9 @@ __global__ void __launch_bounds__(tile::kThreads, tile::kBlocks)
       },
       [&](int position, int k, float(&values)[2][4]) {
         const int slot = first_slot + position, left = slot < present ? depth - k : 0;
-        const std::int64_t at = slot < present ? std::int64_t{members.classes[slot]} * A + begin + k : 0;
-        tile::load_four<width>(weight + at, left, values[0]);
-        tile::load_four<width>(variance + at, left, values[1]);
+        const std::int64_t c = slot < present ? members.classes[slot] : 0;
+        tile::load_four<width>(weight + c * A + begin + k, left, values[0]);
+        tile::load_four<width>(variance + c * sizes.rows + begin + k, left, values[1]);
       },
       [](float& sum, int, int j, float w, const float(&own)[2][tile::kOwn]) {
         const float difference = w - own[0][j];
@@ -114,13 +119,50 @@ __global__ void __launch_bounds__(tile::kThreads, tile::kBlocks)
   }
 }
 
+// Blocks: slots by tiles of directions by tiles of classes j, the last fastest. u (slots,C,R): P_c = D_c V_c^T; its squares to the parts of q from `first_part`
+// on
+template <int width>
+__global__ void __launch_bounds__(tile::kThreads, tile::kBlocks)
+    project_kernel(const __grid_constant__ Membership members, const __grid_constant__ Sizes sizes, const float* __restrict__ weight,
+                   const float* __restrict__ covariance, float* __restrict__ u, float* __restrict__ q, int first_part) {
+  SIMT_SHARED(step, tile::Step<>);
+  const int C = sizes.C, A = sizes.A, R = sizes.R, row_tiles = (C + tile::kExtent - 1) / tile::kExtent, column_tiles = sizes.parts - first_part;
+  const int first_row = static_cast<int>(blockIdx.x) % row_tiles * tile::kExtent;
+  const int column_tile = static_cast<int>(blockIdx.x) / row_tiles % column_tiles, first_column = column_tile * tile::kExtent;
+  const int slot = static_cast<int>(blockIdx.x) / row_tiles / column_tiles;
+  if (slot >= *members.present) return;
+  const int c = members.classes[slot];
+  const float* V = covariance + c * sizes.rows + A;
+  float sums[tile::kOwn][tile::kOwn] = {};
+  tile::add_products<Neighbours::along_k, Neighbours::along_k>(
+      step, A, [&](int position, int k, float(&values)[4]) { load_difference<width>(weight, first_row + position, c, k, sizes, values); },
+      [&](int position, int k, float(&values)[4]) {
+        const int r = first_column + position;
+        tile::load_four<width>(V + std::int64_t{r} * A + k, r < R ? A - k : 0, values);
+      },
+      sums);
+  const int column = first_column + tile::own_column();
+#pragma unroll
+  for (int i = 0; i < tile::kOwn; ++i) {
+    const int j = first_row + tile::own_row() + i;
+    tile::store_four<1>(u + (std::int64_t{slot} * C + j) * R + column, j < C ? R - column : 0, sums[i]);
+    float square = 0;
+#pragma unroll
+    for (int r = 0; r < tile::kOwn; ++r) square += sums[i][r] * sums[i][r];
+    square = warp_sum<tile::kExtent / tile::kOwn>(square);
+    if (tile::own_column() == 0 && j < C) q[(std::int64_t{slot} * sizes.parts + first_part + column_tile) * C + j] = square;
+  }
+}
+
 }  // namespace
 
 CorrectionTable correction_of(const Context& context, Scratch& scratch, const Correction& op) {
   const auto [C, A] = op.weight.extents<2>();
   const auto most = static_cast<unsigned>(op.members.most);
-  const bool is_full = op.covariance.shape().rank() == 3, is_streamed = is_full && context.f32_products() != F32Products::plain;
-  const int parts = is_streamed ? StreamingPass::parts(A) : static_cast<int>(blocks_for(A, is_full ? tile::kExtent : kSlice));
+  const bool is_full = kernels::is_full(op.covariance), is_streamed = is_full && context.f32_products() != F32Products::plain;
+  const int R = is_low_rank(op.covariance) ? static_cast<int>(directions_of(op.covariance)) : 0;
+  const unsigned slices = blocks_for(A, kSlice), column_tiles = blocks_for(is_full ? A : R, tile::kExtent);
+  const int parts = is_streamed ? StreamingPass::parts(A) : static_cast<int>(is_full ? column_tiles : slices + column_tiles);
   float* q = scratch.take<float>(op.members.most * std::int64_t{parts} * C);
   const auto* weight = op.weight.as<float>();
   if (is_streamed) {
@@ -138,7 +180,7 @@ CorrectionTable correction_of(const Context& context, Scratch& scratch, const Co
     return {q, parts};
   }
   if (op.terms.rows) add_terms_on_card(context, op.members, op.terms, op.covariance, op.count);
-  const Sizes sizes{.C = static_cast<int>(C), .A = static_cast<int>(A), .parts = parts};
+  const Sizes sizes{.C = static_cast<int>(C), .A = static_cast<int>(A), .parts = parts, .R = R, .rows = op.covariance.size() / C};
   const auto* covariance = static_cast<const ConstView&>(op.covariance).as<float>();
   const unsigned row_tiles = blocks_for(C, tile::kExtent);
   dispatch_width<float>(A, are_aligned({op.weight, op.covariance, op.u}), [&]<int width>() {
@@ -146,9 +188,13 @@ CorrectionTable correction_of(const Context& context, Scratch& scratch, const Co
       launch(context, {.name = "isda_multiply", .grid = most * static_cast<unsigned>(parts) * row_tiles, .block = tile::kThreads}, multiply_kernel<width>,
              op.members, sizes, weight, covariance, op.u.as<float>(), q);
     } else {
-      const dim3 grid(row_tiles, blocks_for(most, tile::kExtent), static_cast<unsigned>(parts));
+      const dim3 grid(row_tiles, blocks_for(most, tile::kExtent), slices);
       launch(context, {.name = "isda_multiply_diagonal", .grid = grid, .block = tile::kThreads}, multiply_diagonal_kernel<width>, op.members, sizes, weight,
              covariance, q);
+      if (R > 0) {
+        launch(context, {.name = "isda_project", .grid = most * column_tiles * row_tiles, .block = tile::kThreads}, project_kernel<width>, op.members, sizes,
+               weight, covariance, op.u.as<float>(), q, static_cast<int>(slices));
+      }
     }
   });
   return {q, parts};

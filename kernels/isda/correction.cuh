@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What corrects the logits: the table Q[c,j] = D_c[j] S_c D_c[j]^T of the classes c that are present, D_c[j] = w_j - w_c; and U_c = D_c S_c beside it.
+// What corrects the logits: the table Q[c,j] = D_c[j] S_c D_c[j]^T of the classes c that are present, D_c[j] = w_j - w_c; and beside it U_c = D_c S_c,
+// or where the covariance is of low rank P_c = D_c V_c^T.
 #pragma once
 #include "kernels/isda/streaming_pass.cuh"
 
@@ -8,10 +9,10 @@ namespace isda::kernels {
 struct Correction {
   Membership members;
   ConstView weight;            // (C,A)
-  View covariance;             // (C,A,A) or (C,A); changed only where there are terms
-  CovarianceTerms terms = {};  // full only: added to the covariance on the way
+  View covariance;             // (C,A,A), (C,1+R,A) or (C,A); changed only where there are terms
+  CovarianceTerms terms = {};  // not with a diagonal: added to the covariance on the way
   View count = {};             // (C), likewise; the samples are counted where it is given
-  View u = {};                 // (min(N,C),C,A), full only
+  View u = {};                 // (min(N,C),C,A) full, (min(N,C),C,R) low rank
 };
 
 // In device memory.

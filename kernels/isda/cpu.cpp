@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The cpu version in its parts: the batch is sorted by class (members.h) and folded into counts and means; the covariances are
-// passed over once (covariance_pass.h, or the diagonal here), which gives Q; the logits are one product, and Q[y] is added to them.
+// passed over once (covariance_pass.h, low_rank.h, or the diagonal here), which gives Q; the logits are one product, and Q[y] is added to them.
 #include <algorithm>
 
 #include "kernels/common/check.h"
@@ -8,13 +8,13 @@
 #include "kernels/common/parallel.h"
 #include "kernels/isda/covariance_pass.h"
 #include "kernels/isda/isda.h"
+#include "kernels/isda/low_rank.h"
 
 namespace isda::kernels {
 
 namespace {
 
 Matrix matrix(const ConstView& view) { return {view.as<float>(), view.extent(1), 1}; }
-bool is_full(const ConstView& covariance) { return covariance.shape().rank() == 3; }
 
 // s_c <- keep s_c + sum_k z_k^2
 void update_diagonal(const Context& context, const Terms& terms, float* covariance) {
@@ -105,6 +105,12 @@ void run_forward(const Context& context, const Operation& op, const Statistics* 
     } else {
       run_pass(context, pass);
     }
+  } else if (is_low_rank(op.covariance)) {
+    const low_rank::Batch batch{.members = members, .C = C, .A = A, .R = directions_of(op.covariance), .weight = weight, .covariance = covariance};
+    if (statistics)
+      low_rank::update(context, fold_batch(context, scratch, members, features, A, statistics->count, statistics->mean), batch.R, statistics->covariance);
+    q = scratch.take<float>(members.most * C);
+    low_rank::project(context, batch, op.u.template as<float>(), q);
   } else {
     if (statistics) update_diagonal(context, fold_batch(context, scratch, members, features, A, statistics->count, statistics->mean), statistics->covariance);
     q = scratch.take<float>(members.most * C);
@@ -129,6 +135,8 @@ void run(Cpu, const Context& context, const IsdaUpdate& op) {
   float* covariance = op.covariance.as<float>();
   if (is_full(op.covariance))
     run_pass(context, {.members = members, .A = A, .C = C, .covariance = covariance, .terms = &terms, .updated = covariance});
+  else if (is_low_rank(op.covariance))
+    low_rank::update(context, terms, directions_of(op.covariance), covariance);
   else
     update_diagonal(context, terms, covariance);
 }

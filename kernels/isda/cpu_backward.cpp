@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Two products for the plain gradients, then the correction of dW in one pass over U (full) or s (diagonal), in blocks of columns:
+// Two products for the plain gradients, then the correction of dW in one pass over U (full), s (diagonal) or P and V (low_rank.h), in blocks of columns:
 // a block of dW stays in cache while the blocks of every U_c go by.
 #include <algorithm>
 
 #include "kernels/common/gemm.h"
 #include "kernels/common/parallel.h"
 #include "kernels/isda/host_checks.h"
+#include "kernels/isda/low_rank.h"
 #include "kernels/isda/members.h"
 
 namespace isda::kernels {
@@ -91,6 +92,11 @@ void run(Cpu, const Context& context, const IsdaBackward& op) {
     for (std::int64_t j = 0; j < C; ++j) g[slot * C + j] *= ratio;
   }
 
+  if (is_low_rank(op.covariance)) {
+    const low_rank::Batch batch{
+        .members = members, .C = C, .A = A, .R = directions_of(op.covariance), .weight = op.weight.as<float>(), .covariance = op.covariance.as<float>()};
+    return low_rank::correct(context, batch, op.u.as<float>(), slots, g, dweight);
+  }
   const Correction correction{members, C, A, g, op.u.as<float>(), slots, op.weight.as<float>(), op.u ? nullptr : op.covariance.as<float>(), dweight};
   const std::int64_t blocks = (A + kBlock - 1) / kBlock;
   const double flop = 4.0 * static_cast<double>(members.present * C) * static_cast<double>(A);

@@ -18,7 +18,7 @@ void run(Cpu, const Context& context, const IsdaHead& op) {
   const auto made = [&](const Shape& shape) { return View(scratch.take<float>(shape.size()), DType::f32, shape); };
 
   const View features = made({N, A}), logits = made({N, C}), augmented = made({N, C});
-  const View u = op.covariance.shape().rank() == 3 ? made({std::min(N, C), C, A}) : View();
+  const View u = is_diagonal(op.covariance) ? View() : made({std::min(N, C), C, width_of_u(op.covariance)});
   const View slots(scratch.take<std::int32_t>(C), DType::i32, {C});
   run(Cpu{}, context, GlobalAverage{.x = as_maps(op.x), .y = features});
   run(Cpu{}, context,

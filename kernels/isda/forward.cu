@@ -4,7 +4,7 @@
 //   membership   the batch sorted by class (membership.cuh): the slots, and which classes need a Q
 //   fold         with an update: means, and the terms of the covariances (statistics.cuh); diagonal: these are added, too
 //   linear       logits = F W^T + b (kernels/linear)
-//   correction   Q and U (correction.cuh); full: on the way through S_c its terms are added
+//   correction   Q and U (correction.cuh); full: on the way through S_c its terms are added; low rank: before, in a launch of their own
 //   augment      augmented = logits + (ratio/2) Q[y], where Q is the sum over its parts, in order
 #include <limits>
 
@@ -63,11 +63,11 @@ void run(Cuda, const Context& context, const IsdaUpdateForward& op) {
   const Membership members = membership_of(context, scratch, op.labels, op.weight.extent(0), op.slots.as<std::int32_t>());
   const CovarianceTerms terms = fold_on_card(context, scratch, op.name, members, op.features, op.count, op.mean);
   Correction correction{.members = members, .weight = op.weight, .covariance = op.covariance, .u = op.u};
-  if (op.covariance.shape().rank() == 3) {
+  if (is_diagonal(op.covariance)) {
+    add_terms_on_card(context, members, terms, op.covariance, op.count);
+  } else {
     correction.terms = terms;
     correction.count = op.count;
-  } else {
-    add_terms_on_card(context, members, terms, op.covariance, op.count);
   }
   run_forward(context, scratch, forward_of(op), correction);
 }

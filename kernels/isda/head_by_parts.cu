@@ -2,6 +2,7 @@
 #include "kernels/isda/head_by_parts.cuh"
 
 #include "kernels/isda/head_by_class.cuh"
+#include "kernels/isda/low_rank.cuh"
 #include "kernels/linear/linear.h"
 
 namespace isda::kernels {
@@ -36,19 +37,23 @@ void finish_head(const Context& context, Scratch& scratch, const HeadRest& op) {
   if (!are_features) spread(context, dfeatures.as<float>(), batch.dx);
 
   // Gradients of the parameters, and the sums over the classes.
-  correct_weight_gradient(context, scratch,
-                          {.members = op.members,
-                           .C = softmax.C,
-                           .A = static_cast<int>(A),
-                           .ratio = softmax.ratio,
-                           .weight = batch.weight.as<float>(),
-                           .variance = op.variance,
-                           .u = op.u,
-                           .slots = op.slots,
-                           .g = softmax.g,
-                           .dweight = batch.dweight.as<float>(),
-                           .terms = op.terms,
-                           .projections = op.projections});
+  const bool is_full = !op.covariance || kernels::is_full(op.covariance);
+  const WeightCorrection correction{.members = op.members,
+                                    .C = softmax.C,
+                                    .A = static_cast<int>(A),
+                                    .ratio = softmax.ratio,
+                                    .weight = batch.weight.as<float>(),
+                                    .variance = !is_full && is_diagonal(op.covariance) ? op.covariance.as<float>() : nullptr,
+                                    .u = op.u,
+                                    .slots = op.slots,
+                                    .g = softmax.g,
+                                    .dweight = batch.dweight.as<float>(),
+                                    .terms = op.terms,
+                                    .projections = op.projections};
+  if (!is_full && is_low_rank(op.covariance))
+    correct_weight_gradient_low_rank(context, scratch, correction, op.covariance);
+  else
+    correct_weight_gradient(context, scratch, correction);
   add_classes(context, {.N = softmax.N,
                         .C = softmax.C,
                         .A = 0,

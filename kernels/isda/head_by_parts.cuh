@@ -5,10 +5,10 @@
 //   softmax               losses, hits, G in the place of the logits, Gc (head_statistics.cuh)
 //   dfeatures, dweight    G W, G^T F
 //   spread                dx from dF, where x is maps or bf16
-//   weight correction     one pass over U, and its sums (weight_correction.cuh)
+//   weight correction     one pass over U, and its sums (weight_correction.cuh, low_rank.cuh)
 //   sums                  over the classes: db, loss, hits (head_by_class.cuh)
 //
-//   8 launches, 7 for features in f32
+//   8 launches, 7 for features in f32; low rank: 4 more
 #pragma once
 #include "kernels/isda/head_statistics.cuh"
 #include "kernels/isda/weight_correction.cuh"
@@ -40,8 +40,8 @@ struct HeadRest {
   float* features;            // (N,A)
   CorrectionTable table;
   View count;                          // (C): the samples are added; not given where they have been
-  const float* u;                      // (most,C,A), full
-  const float* variance;               // (C,A), diagonal
+  const float* u;                      // (most,C,A) full, (most,C,R) low rank
+  ConstView covariance = {};           // as it is after the batch; not given where it is full
   CovarianceTerms terms = {};          // full, and U is of before the batch: what it is still to receive
   const float* projections = nullptr;  // and the terms' projections (weight_correction.cuh)
 };

@@ -31,8 +31,8 @@ struct FoldMaps {
   const std::int32_t* labels;
   float* features;        // (N,A)
   float *count, *mean;    // (C), (C,A)
-  float* variance;        // (C,A), or null where the covariance is full
-  CovarianceTerms terms;  // where it is full
+  float* variance;        // (C,A), the diagonal covariance, or null
+  CovarianceTerms terms;  // where it is null
 };
 
 // Blocks: slots, and one for the samples of no class, by 64 features.

@@ -46,19 +46,22 @@ class Checker {
     check_type(name_, "slots", view, DType::i32);
   }
 
-  // Returns whether the covariance is full.
-  bool covariance(const ConstView& view) const {
+  void covariance(const ConstView& view) const {
     check_given(name_, "covariance", view);
-    require(view.shape() == Shape{C_, A_, A_} || view.shape() == Shape{C_, A_}, "[{}] covariance is {}, expected {} (full) or {} (diagonal)", name_,
-            view.shape(), Shape{C_, A_, A_}, Shape{C_, A_});
+    const Shape full{C_, A_, A_}, diagonal{C_, A_}, &got = view.shape();
+    const bool has_rows = got.rank() == 3 && got[0] == C_ && got[2] == A_;
+    require(!has_rows || got[1] <= A_, "[{}] covariance is {}: {} directions of {} features would take more memory than {} (full); pass that", name_, got,
+            got[1] - 1, A_, full);
+    require(got == full || got == diagonal || (has_rows && got[1] > 1), "[{}] covariance is {}, expected {} (full), {} (diagonal) or ({},1+R,{}) (low rank)",
+            name_, got, full, diagonal, C_, A_);
     check_type(name_, "covariance", view, type_);
-    return view.shape().rank() == 3;
   }
-  void u(const ConstView& view, bool is_full) const {
-    if (is_full)
-      parameter("u", view, {std::min(N_, C_), C_, A_}, "(min(N,C),C,A)");
-    else
+  // What the forward leaves for the backward.
+  void u(const ConstView& view, const ConstView& of_covariance) const {
+    if (is_diagonal(of_covariance))
       require(!view, "[{}] u was given, but a diagonal covariance has none; leave it out", name_);
+    else
+      parameter("u", view, {std::min(N_, C_), C_, width_of_u(of_covariance)}, is_full(of_covariance) ? "(min(N,C),C,A)" : "(min(N,C),C,R)");
   }
 
   // What IsdaForward and IsdaUpdateForward share.
@@ -67,12 +70,12 @@ class Checker {
     labels(op.labels);
     parameter("weight", op.weight, {C_, A_}, "(C,A)");
     if (op.bias) parameter("bias", op.bias, {C_}, "(C)");
-    const bool is_full = covariance(op.covariance);
+    covariance(op.covariance);
     parameter("ratio", op.ratio, {1}, "one number");
     parameter("logits", op.logits, {N_, C_}, "(N,C)");
     parameter("augmented_logits", op.augmented_logits, {N_, C_}, "(N,C)");
     slots(op.slots);
-    u(op.u, is_full);
+    u(op.u, op.covariance);
   }
 
   template <class Operation>
@@ -134,7 +137,8 @@ void check(const IsdaBackward& op) {
   checker.parameter("daugmented", op.daugmented, {checker.N(), checker.C()}, "(N,C)");
   checker.parameter("weight", op.weight, weight, "(C,A)");
   checker.slots(op.slots);
-  checker.u(op.u, checker.covariance(op.covariance));
+  checker.covariance(op.covariance);
+  checker.u(op.u, op.covariance);
   checker.parameter("ratio", op.ratio, {1}, "one number");
   check_shape(op.name, "dfeatures", op.dfeatures, features, "the shape of features");
   check_type(op.name, "dfeatures", op.dfeatures, op.features.type());
@@ -176,7 +180,7 @@ Cost cost(const IsdaUpdateForward& op) {
 
 Cost cost(const IsdaBackward& op) {
   const BatchReckoning r(op.features, op.covariance);
-  return {.flop = r.backward_flop(), .bytes = r.u() + (r.is_full ? 0 : r.element * r.K * r.S) + 2 * r.features_and_weight() + r.logits()};
+  return {.flop = r.backward_flop(), .bytes = r.u() + (r.is_full() ? 0 : r.element * r.K * r.S) + 2 * r.features_and_weight() + r.logits()};
 }
 
 Cost cost(const IsdaHead& op) {

@@ -4,7 +4,7 @@
 // Wang et al., Implicit Semantic Data Augmentation for Deep Networks, NeurIPS 2019; the per-class form below computes the same numbers.
 //
 //   features F (N,A) f32|bf16|f64   labels y (N) i32 in [0,C)   weight W (C,A)   bias b (C)   ratio (1), in device memory
-//   count n (C)   mean mu (C,A)   covariance S (C,A,A) full, or (C,A) diagonal
+//   count n (C)   mean mu (C,A)   covariance S (C,A,A) full, (C,A) diagonal, or (C,1+R,A) low rank: the diagonal and R directions (low_rank.h)
 //   Everything but the features, dfeatures and the integers is of the parameter type: f32, or f64 with f64 features.
 //   Present classes: those with a label in the batch; there are K <= min(N,C) of them.
 //
@@ -12,6 +12,7 @@
 //   S_c <- (1-w) S_c + (w/m) sum_i (a_i - nu)(a_i - nu)^T + w (1-w) (mu_c - nu)(mu_c - nu)^T
 //   mu_c <- (1-w) mu_c + w nu        n_c <- n_c + m        (diagonal: squares in place of outer products)
 //   Absent classes keep every bit. A NaN in a feature reaches no class but its own.
+//   Low rank: the same diagonal, and of the rest what R directions hold; low_rank.h defines it, and its own forms of what follows.
 //
 // Forward, with D_c[j] = w_j - w_c, subtracted first:
 //   U_c = D_c S_c  (C,A)             Q[c,j] = U_c[j] . D_c[j]      logits = F W^T + b      augmented_logits = logits + (ratio/2) Q[y]
@@ -29,6 +30,7 @@
 //   FLOP   those of update, forward and backward; 5 N C; 2 N H W A     bytes  x, dx, W, dW once; S_c of K classes twice; what lies between is the version's
 #pragma once
 #include "kernels/common/operation.h"
+#include "kernels/isda/covariance_kind.h"
 
 namespace isda::kernels {
 
@@ -38,7 +40,7 @@ struct IsdaUpdate {
   ConstView labels;    // (N) i32
   View count;          // (C), changed in place
   View mean;           // (C,A), changed in place
-  View covariance;     // (C,A,A) or (C,A), changed in place
+  View covariance;     // (C,A,A), (C,1+R,A) or (C,A), changed in place
 };
 ISDA_OPERATION(IsdaUpdate);
 
@@ -48,12 +50,12 @@ struct IsdaForward {
   ConstView labels;       // (N) i32
   ConstView weight;       // (C,A)
   ConstView bias = {};    // (C), optional
-  ConstView covariance;   // (C,A,A) or (C,A)
+  ConstView covariance;   // (C,A,A), (C,1+R,A) or (C,A)
   ConstView ratio;        // (1)
   View logits;            // (N,C), overwritten: the plain ones
   View augmented_logits;  // (N,C), overwritten
   View slots;             // (C) i32, overwritten: the position of class c among the present classes in order of number; -1 if absent
-  View u = {};            // (min(N,C),C,A), full covariance only: u[slots[c]] is overwritten by U_c; slots not used keep what they held
+  View u = {};            // (min(N,C),C,A) full, (min(N,C),C,R) low rank: u[slots[c]] is overwritten by U_c, or by P_c; slots not used keep what they held
 };
 ISDA_OPERATION(IsdaForward);
 
@@ -67,11 +69,11 @@ struct IsdaUpdateForward {
   ConstView ratio;        // (1)
   View count;             // (C), changed in place
   View mean;              // (C,A), changed in place
-  View covariance;        // (C,A,A) or (C,A), changed in place
+  View covariance;        // (C,A,A), (C,1+R,A) or (C,A), changed in place
   View logits;            // (N,C), overwritten
   View augmented_logits;  // (N,C), overwritten
   View slots;             // (C) i32, overwritten
-  View u = {};            // (min(N,C),C,A), full covariance only
+  View u = {};            // (min(N,C),C,A) full, (min(N,C),C,R) low rank
 };
 ISDA_OPERATION(IsdaUpdateForward);
 
@@ -98,9 +100,9 @@ struct IsdaBackward {
   ConstView features;    // (N,A)
   ConstView labels;      // (N) i32
   ConstView weight;      // (C,A)
-  ConstView covariance;  // (C,A,A) or (C,A); read when diagonal, its shape tells which
+  ConstView covariance;  // (C,A,A), (C,1+R,A) or (C,A); read unless full, its shape tells which
   ConstView slots;       // (C) i32, of the forward
-  ConstView u = {};      // (min(N,C),C,A), of the forward, full covariance only
+  ConstView u = {};      // (min(N,C),C,A) full, (min(N,C),C,R) low rank, of the forward
   ConstView ratio;       // (1)
   View dfeatures;        // (N,A), overwritten
   View dweight;          // (C,A), overwritten
@@ -118,7 +120,7 @@ struct IsdaHead {
   ConstView ratio;      // (1)
   View count;           // (C), changed in place
   View mean;            // (C,A), changed in place
-  View covariance;      // (C,A,A) or (C,A), changed in place
+  View covariance;      // (C,A,A), (C,1+R,A) or (C,A), changed in place
   View loss;            // (1), overwritten
   View correct;         // (1) i32, overwritten
   View dx;              // the shape and type of x, overwritten; it and the next two are gradients of the loss

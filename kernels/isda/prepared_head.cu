@@ -31,7 +31,7 @@ struct Project {
 
 // Blocks: slots by 32 classes j.
 template <int width>
-__global__ void __launch_bounds__(kThreads) project_kernel(const __grid_constant__ Project op) {
+__global__ void __launch_bounds__(kThreads) project_terms_kernel(const __grid_constant__ Project op) {
   const int lane = static_cast<int>(threadIdx.x) % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp, slot = static_cast<int>(blockIdx.x);
   if (slot >= *op.members.present) return;
   const int C = op.C, A = op.A, rank = op.terms.rank(op.members, slot);
@@ -102,8 +102,8 @@ void run(Cuda, const Context& context, const IsdaPreparedHead& op) {
                         .t = scratch.take<float>((N + members.most) * C),
                         .q_now = scratch.take<float>(std::int64_t{members.most} * C)};
   dispatch_width<float>(A, are_aligned({op.weight, op.pending.rows}), [&]<int width>() {
-    launch(context, {.name = "isda_project", .grid = dim3(static_cast<unsigned>(members.most), blocks_for(project.C, kClasses)), .block = kThreads},
-           project_kernel<width>, project);
+    launch(context, {.name = "isda_project_terms", .grid = dim3(static_cast<unsigned>(members.most), blocks_for(project.C, kClasses)), .block = kThreads},
+           project_terms_kernel<width>, project);
   });
 
   finish_head(context, scratch,
@@ -114,7 +114,6 @@ void run(Cuda, const Context& context, const IsdaPreparedHead& op) {
                .table = {.q = project.q_now, .parts = 1},
                .count = op.count,
                .u = op.prepared.u.as<float>(),
-               .variance = nullptr,
                .terms = terms,
                .projections = project.t});
 }

@@ -3,7 +3,7 @@
 #pragma once
 #include <cmath>
 
-#include "kernels/common/view.h"
+#include "kernels/isda/covariance_kind.h"
 
 namespace isda::kernels {
 
@@ -14,7 +14,8 @@ inline double expected_present(double N, double C) { return C * (1 - std::pow(1 
 struct Reckoning {
   double N, A, C, K, S;  // S: elements of one class's covariance
   double element;        // bytes of one parameter
-  bool is_full;
+  CovarianceKind kind;
+  double R;  // directions, when low rank
 
   Reckoning(std::int64_t samples, const ConstView& covariance)
       : N(static_cast<double>(samples)),
@@ -23,14 +24,21 @@ struct Reckoning {
         K(expected_present(N, C)),
         S(static_cast<double>(covariance.size()) / C),
         element(static_cast<double>(size_of(covariance.type()))),
-        is_full(covariance.shape().rank() == 3) {}
+        kind(kind_of(covariance)),
+        R(kind == CovarianceKind::low_rank ? static_cast<double>(directions_of(covariance)) : 0) {}
 
-  double update_flop() const { return 2 * (N + 2 * K) * S; }
-  double multiply_flop() const { return is_full ? 2 * K * C * S + 3 * K * C * A : 4 * K * C * A; }
+  bool is_full() const { return kind == CovarianceKind::full; }
+  double update_flop() const {
+    if (kind != CovarianceKind::low_rank) return 2 * (N + 2 * K) * S;
+    // The Gram matrix, its rotations and the rotated candidates of a class with as many samples as others.
+    const double n = R + N / K + 1;
+    return K * (4 * n * n * A + 30 * n * n * n);
+  }
+  double multiply_flop() const { return is_full() ? 2 * K * C * S + 3 * K * C * A : (4 + 2 * R) * K * C * A; }
   double forward_flop() const { return 2 * N * C * A + multiply_flop(); }
-  double backward_flop() const { return 4 * N * C * A + (is_full ? 4 : 7) * K * C * A; }
+  double backward_flop() const { return 4 * N * C * A + (is_full() ? 4 : 7 + 2 * R) * K * C * A; }
   double logits() const { return element * N * C; }
-  double u() const { return is_full ? element * K * C * A : 0; }
+  double u() const { return element * K * C * (is_full() ? A : R); }
 };
 
 }  // namespace isda::kernels

@@ -5,6 +5,7 @@
 
 #include "kernels/common/grid.h"
 #include "kernels/isda/host_checks.h"
+#include "kernels/isda/low_rank.h"
 #include "kernels/pooling/pooling.h"
 #include "kernels/softmax_cross_entropy/softmax_cross_entropy.h"
 
@@ -30,14 +31,28 @@ Vector difference(const ConstView& weight, std::int64_t j, std::int64_t c) {
   return d;
 }
 
+// d V_c^T
+Vector times_directions(const Vector& d, const ConstView& covariance, std::int64_t c) {
+  Vector p(static_cast<std::size_t>(directions_of(covariance)), 0.0);
+  for (std::size_t r = 0; r < p.size(); ++r) {
+    for (std::size_t a = 0; a < d.size(); ++a) p[r] += d[a] * covariance.at(c, r + 1, a);
+  }
+  return p;
+}
+
 // d S_c
 Vector times_covariance(const Vector& d, const ConstView& covariance, std::int64_t c) {
   Vector u(d.size(), 0.0);
+  const Vector p = is_low_rank(covariance) ? times_directions(d, covariance, c) : Vector();
   for (std::size_t a = 0; a < d.size(); ++a) {
-    if (covariance.shape().rank() == 2)
+    if (is_diagonal(covariance)) {
       u[a] = d[a] * covariance.at(c, a);
-    else
+    } else if (is_full(covariance)) {
       for (std::size_t b = 0; b < d.size(); ++b) u[b] += d[a] * covariance.at(c, a, b);
+    } else {
+      u[a] = d[a] * covariance.at(c, 0, a);
+      for (std::size_t r = 0; r < p.size(); ++r) u[a] += p[r] * covariance.at(c, r + 1, a);
+    }
   }
   return u;
 }
@@ -54,6 +69,16 @@ double dot(const Vector& a, const Vector& b) {
   double sum = 0;
   for (std::size_t i = 0; i < a.size(); ++i) sum += a[i] * b[i];
   return sum;
+}
+
+// What the batch adds to the covariance of a class as a sum of z z^T (members.h).
+std::vector<Vector> terms_of(const IsdaUpdate& op, const std::vector<std::int64_t>& samples, const Vector& nu, const Vector& shift, double w) {
+  std::vector<Vector> terms(samples.size() + 1, Vector(nu.size()));
+  for (std::size_t k = 0; k < samples.size(); ++k) {
+    for (std::size_t a = 0; a < nu.size(); ++a) terms[k][a] = std::sqrt(w / static_cast<double>(samples.size())) * (op.features.at(samples[k], a) - nu[a]);
+  }
+  for (std::size_t a = 0; a < nu.size(); ++a) terms.back()[a] = std::sqrt(w * (1 - w)) * shift[a];
+  return terms;
 }
 
 }  // namespace
@@ -78,12 +103,12 @@ void run(Reference, const Context&, const IsdaUpdate& op) {
       for (const auto i : samples) v += (op.features.at(i, a) - nu[a]) * (op.features.at(i, b) - nu[b]) / m;
       return (1 - w) * old + w * v + w * (1 - w) * (shift[a] * shift[b]);
     };
-    for (std::size_t a = 0; a < nu.size(); ++a) {
-      if (op.covariance.shape().rank() == 2)
-        op.covariance.set(updated(op.covariance.at(c, a), a, a), c, a);
-      else
-        for (std::size_t b = 0; b < nu.size(); ++b) op.covariance.set(updated(op.covariance.at(c, a, b), a, b), c, a, b);
+    for (std::size_t a = 0; a < nu.size() && is_diagonal(op.covariance); ++a) op.covariance.set(updated(op.covariance.at(c, a), a, a), c, a);
+    for (const auto [a, b] : grid(A, A)) {
+      if (!is_full(op.covariance)) break;
+      op.covariance.set(updated(op.covariance.at(c, a, b), static_cast<std::size_t>(a), static_cast<std::size_t>(b)), c, a, b);
     }
+    if (is_low_rank(op.covariance)) low_rank::add_terms(op.covariance, c, 1 - w, terms_of(op, samples, nu, shift, w));
 
     for (std::size_t a = 0; a < nu.size(); ++a) op.mean.set((1 - w) * op.mean.at(c, a) + w * nu[a], c, a);
     op.count.set(op.count.at(c) + m, c);
@@ -112,7 +137,8 @@ void run(Reference, const Context&, const IsdaForward& op) {
       const Vector d = difference(op.weight, j, c);
       const Vector u = times_covariance(d, op.covariance, c);
       if (op.u) {
-        for (std::size_t a = 0; a < u.size(); ++a) op.u.set(u[a], slot, j, a);
+        const Vector kept = is_low_rank(op.covariance) ? times_directions(d, op.covariance, c) : u;
+        for (std::size_t a = 0; a < kept.size(); ++a) op.u.set(kept[a], slot, j, a);
       }
       // NOTE: no ratio, no correction, not even that of an infinite covariance.
       if (ratio == 0) continue;
@@ -153,9 +179,10 @@ void run(Reference, const Context&, const IsdaBackward& op) {
     if (samples.empty() || ratio == 0) continue;
     double gc = 0;
     for (const auto i : samples) gc += op.daugmented.at(i, j);
-    Vector u = op.u ? Vector(static_cast<std::size_t>(A)) : times_covariance(difference(op.weight, j, c), op.covariance, c);
+    const bool has_u = is_full(op.covariance);
+    Vector u = has_u ? Vector(static_cast<std::size_t>(A)) : times_covariance(difference(op.weight, j, c), op.covariance, c);
     for (std::size_t a = 0; a < u.size(); ++a) {
-      if (op.u) u[a] = op.u.at(static_cast<std::int64_t>(op.slots.at(c)), j, a);
+      if (has_u) u[a] = op.u.at(static_cast<std::int64_t>(op.slots.at(c)), j, a);
       dweight[static_cast<std::size_t>(j * A) + a] += ratio * gc * u[a];
       dweight[static_cast<std::size_t>(c * A) + a] -= ratio * gc * u[a];
     }
@@ -170,10 +197,9 @@ void run(Reference, const Context& context, const IsdaHead& op) {
   const std::int64_t N = op.x.extent(0);
   const auto [C, A] = op.weight.extents<2>();
   check_labels(op.name, op.labels, C);
-  const bool is_full = op.covariance.shape().rank() == 3;
-  const Between features({N, A}), logits({N, C}), augmented({N, C}), u({std::min(N, C), C, A});
+  const Between features({N, A}), logits({N, C}), augmented({N, C}), u({std::min(N, C), C, width_of_u(op.covariance)});
   std::vector<std::int32_t> slot_numbers(static_cast<std::size_t>(C));
-  const View slots(slot_numbers.data(), DType::i32, {C}), u_if_full = is_full ? u.view : View();
+  const View slots(slot_numbers.data(), DType::i32, {C}), kept_u = is_diagonal(op.covariance) ? View() : u.view;
   run(Reference{}, context, GlobalAverage{.x = as_maps(op.x), .y = features.view});
   run(Reference{}, context,
       IsdaUpdateForward{.features = features.view,
@@ -187,7 +213,7 @@ void run(Reference, const Context& context, const IsdaHead& op) {
                         .logits = logits.view,
                         .augmented_logits = augmented.view,
                         .slots = slots,
-                        .u = u_if_full});
+                        .u = kept_u});
 
   const Between plain_loss({1}), daugmented({N, C}), dfeatures({N, A});
   run(Reference{}, context, SoftmaxCrossEntropy{.logits = logits.view, .labels = op.labels, .loss = plain_loss.view, .correct = op.correct});
@@ -199,7 +225,7 @@ void run(Reference, const Context& context, const IsdaHead& op) {
                    .weight = op.weight,
                    .covariance = op.covariance,
                    .slots = slots,
-                   .u = u_if_full,
+                   .u = kept_u,
                    .ratio = op.ratio,
                    .dfeatures = dfeatures.view,
                    .dweight = op.dweight,

@@ -39,7 +39,7 @@ struct CovarianceTerms {
 CovarianceTerms fold_on_card(const Context& context, Scratch& scratch, const char* operation, const Membership& members, const ConstView& features,
                              const View& count, const View& mean);
 
-// Adds the terms, full or diagonal, and, where they are given, the samples to the counts. One launch.
+// Adds the terms to covariances of every kind, and, where they are given, the samples to the counts. One launch.
 void add_terms_on_card(const Context& context, const Membership& members, const CovarianceTerms& terms, const View& covariance, const View& count);
 
 }  // namespace isda::kernels

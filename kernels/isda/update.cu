@@ -5,7 +5,8 @@
 //   fold         a thread a feature of a class: the batch's mean nu, the new mean, and the terms that the covariance is yet to receive,
 //                  z_k = sqrt(1 / (n+m)) (a_k - nu) for the m samples           z_m = sqrt(keep m / (n+m)) (mu - nu)        keep = n / (n+m)
 //   covariance   S <- keep S + sum_k z_k z_k^T, k = 0 ... m: the whole update as m+1 outer products
-//                  full: a block a tile of 64 x 64 of S_c (tile.cuh), with the rows z of its class by steps of 16; diagonal: a thread an element
+//                  full: a block a tile of 64 x 64 of S_c (tile.cuh), with the rows z of its class by steps of 16; diagonal: a thread an element;
+//                  low rank: low_rank_update.cu
 //
 //   bytes  S_c of the present classes read and written once, which is nearly all; features twice, z (N+K,A) written once, read A / 64 times from L2
 //   FLOP   2 (N + K) A^2: with m = 1 to 3 samples a class, as in a batch of 128 of 100 classes, far below what the memory allows
@@ -15,6 +16,7 @@
 
 #include "kernels/isda/covariance_tile.cuh"
 #include "kernels/isda/isda.h"
+#include "kernels/isda/low_rank.cuh"
 #include "kernels/isda/statistics.cuh"
 
 namespace isda::kernels {
@@ -92,9 +94,10 @@ CovarianceTerms fold_on_card(const Context& context, Scratch& scratch, const cha
 }
 
 void add_terms_on_card(const Context& context, const Membership& members, const CovarianceTerms& terms, const View& covariance, const View& count) {
+  if (is_low_rank(covariance)) return update_low_rank_on_card(context, members, terms, covariance, count);
   const int A = static_cast<int>(covariance.extent(1));
   const auto most = static_cast<unsigned>(members.most);
-  if (covariance.shape().rank() == 3) {
+  if (is_full(covariance)) {
     const unsigned tiles = blocks_for(A, tile::kExtent);
     dispatch_width<float>(A, are_aligned({covariance}), [&]<int width>() {
       launch(context, {.name = "isda_update", .grid = most * tiles * tiles, .block = tile::kThreads}, covariance_kernel<width>, members, terms, A,

@@ -54,7 +54,8 @@ void run(Cpu, const Context& context, const IsdaDraw& op) {
   const auto [N, A] = op.features.extents<2>();
   const std::int64_t C = op.covariance.extent(0);
   check_labels(op.name, op.labels, C);
-  const bool is_full = op.covariance.shape().rank() == 3;
+  const bool is_full = kernels::is_full(op.covariance);
+  const std::int64_t R = is_low_rank(op.covariance) ? directions_of(op.covariance) : 0, first = first_of_diagonal(R), numbers_of_draw = first + A;
   const auto* labels = op.labels.as<std::int32_t>();
   const auto *covariance = op.covariance.as<float>(), *features = op.features.as<float>();
   Scratch scratch = context.scratch();
@@ -67,11 +68,11 @@ void run(Cpu, const Context& context, const IsdaDraw& op) {
 
   const float strength = std::sqrt(*op.ratio.as<float>());
   const std::int32_t step = *op.step.as<std::int32_t>();
-  auto* numbers_of_threads = scratch.take<float>(context.threads() * A);
+  auto* numbers_of_threads = scratch.take<float>(context.threads() * numbers_of_draw);
   parallel_for(context, N, [&, A = A](std::int64_t i, int thread) {
-    float* numbers = numbers_of_threads + thread * A;
+    float* numbers = numbers_of_threads + thread * numbers_of_draw;
     for (std::int64_t draw = i * op.draws; draw < (i + 1) * op.draws; ++draw) {
-      fill_normal(op, step, draw, A, numbers);
+      fill_normal(op, step, draw, numbers_of_draw, numbers);
       float* out = op.drawn.as<float>() + draw * A;
       if (is_full) {
         const float* rows = factors + slots[labels[i]] * A * A;
@@ -81,7 +82,12 @@ void run(Cpu, const Context& context, const IsdaDraw& op) {
           for (std::int64_t a = k; a < A; ++a) out[a] += rows[k * A + a] * numbers[k];
         }
       } else {
-        for (std::int64_t a = 0; a < A; ++a) out[a] = std::sqrt(covariance[labels[i] * A + a]) * numbers[a];
+        const float* of_class = covariance + labels[i] * (1 + R) * A;
+        for (std::int64_t a = 0; a < A; ++a) out[a] = std::sqrt(of_class[a]) * numbers[first + a];
+        for (std::int64_t r = 0; r < R; ++r) {
+#pragma omp simd
+          for (std::int64_t a = 0; a < A; ++a) out[a] += of_class[(1 + r) * A + a] * numbers[r];
+        }
       }
       for (std::int64_t a = 0; a < A; ++a) out[a] = features[i * A + a] + strength * out[a];
       op.labels_of_drawn.as<std::int32_t>()[draw] = labels[i];

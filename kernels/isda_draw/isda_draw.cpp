@@ -26,8 +26,10 @@ void check(const IsdaDraw& op) {
   check_labels_shape(op.name, op.labels, N, fmt::format("one for each of the {} rows of features", N));
   check_given(op.name, "covariance", op.covariance);
   const std::int64_t C = op.covariance.extent(0);
-  require(op.covariance.shape() == Shape{C, A, A} || op.covariance.shape() == Shape{C, A},
-          "[{}] covariance is {}, expected (C,{},{}) (full) or (C,{}) (diagonal)", op.name, op.covariance.shape(), A, A, A);
+  const Shape& shape = op.covariance.shape();
+  const bool is_low_rank = shape.rank() == 3 && shape[2] == A && shape[1] >= 2 && shape[1] < A;
+  require(shape == Shape{C, A, A} || shape == Shape{C, A} || is_low_rank,
+          "[{}] covariance is {}, expected (C,{},{}) (full), (C,{}) (diagonal) or (C,1+R,{}) with 1+R below {} (low rank)", op.name, shape, A, A, A, A, A);
   check_type(op.name, "covariance", op.covariance, op.features.type());
   check_shape(op.name, "ratio", op.ratio, {1}, "one number");
   check_type(op.name, "ratio", op.ratio, op.features.type());
@@ -51,13 +53,14 @@ void check(const IsdaDrawBackward& op) {
 
 // NOTE: of as many classes as there can be: which are present lies in the memory of a device.
 Cost cost(const IsdaDraw& op) {
-  const bool is_full = op.covariance.shape().rank() == 3;
+  const bool is_full = kernels::is_full(op.covariance);
   const auto drawn = static_cast<double>(op.drawn.size()), A = static_cast<double>(op.features.extent(1));
   const auto most = static_cast<double>(std::min(op.features.extent(0), op.covariance.extent(0)));
   const double element = static_cast<double>(size_of(op.features.type()));
   const double covariances = most * static_cast<double>(op.covariance.size() / op.covariance.extent(0));
-  return {.flop = is_full ? most * A * A * A / 3 + drawn * A : 2 * drawn,
-          .bytes = static_cast<double>(op.features.bytes() + op.drawn.bytes()) + element * covariances * (is_full ? 2 : 1)};
+  return {
+      .flop = is_full ? most * A * A * A / 3 + drawn * A : 2 * drawn * (is_low_rank(op.covariance) ? static_cast<double>(directions_of(op.covariance) + 1) : 1),
+      .bytes = static_cast<double>(op.features.bytes() + op.drawn.bytes()) + element * covariances * (is_full ? 2 : 1)};
 }
 
 Cost cost(const IsdaDrawBackward& op) {

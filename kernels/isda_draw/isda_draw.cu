@@ -4,7 +4,7 @@
 //   membership   the batch sorted by class (kernels/isda/membership.cuh): a covariance is factored once, however many samples ask for it
 //   factor       full: a block takes a class, and of its L^T a row after the other: scales it, then takes it from all rows below. A^3 / 3 by one block, from
 //                the level-2 cache: simple, not fast
-//   draw         full: a block takes 128 features of 8 draws of a sample; a thread a feature, the normal numbers by 128 through shared memory.
+//   draw         full and low rank: a block takes 128 features of 8 draws of a sample; a thread a feature, the normal numbers by 128 through shared memory.
 //                Diagonal: a thread four features of a draw
 //
 //   4 launches at most, and one backward
@@ -68,10 +68,11 @@ __global__ void __launch_bounds__(kFactorThreads) factor_kernel(const __grid_con
 
 struct Draws {
   int N, C, A, M;
+  int R;  // directions, low rank; -1: full
   const std::int32_t *labels, *slots;
   const float *features, *ratio;
-  const float* rows;      // (most,A,A), full
-  const float* variance;  // (C,A), diagonal
+  const float* rows;        // (most,A,A), full
+  const float* covariance;  // (C,A) diagonal, (C,1+R,A) low rank
   std::uint64_t seed;
   std::int32_t* step;
   unsigned* ticket;
@@ -99,6 +100,13 @@ __device__ __forceinline__ Four normal_numbers(const Draws& op, std::int32_t ste
   return result;
 }
 
+// One of them.
+__device__ __forceinline__ float normal_number(const Draws& op, std::int32_t step, std::int64_t draw, int k) {
+  const Four four = normal_numbers(op, step, draw, k / 4);
+  const float first = k % 2 == 0 ? four.values[0] : four.values[1], second = k % 2 == 0 ? four.values[2] : four.values[3];
+  return k % 4 < 2 ? first : second;
+}
+
 // Every block has read the step: the next draws are others.
 __device__ __forceinline__ void count_step(const Draws& op, std::int32_t step) {
   if (is_last_block(op.ticket, gridDim.x) && threadIdx.x == 0) *op.step = step + 1;
@@ -112,9 +120,13 @@ __global__ void __launch_bounds__(kThreads) draw_kernel(const __grid_constant__ 
   const int unit = static_cast<int>(blockIdx.x), i = unit / (tiles * eights), first_draw = unit / tiles % eights * kDraws;
   const int first = unit % tiles * kThreads, a = first + thread, label = op.labels[i];
   const bool is_class = label >= 0 && label < op.C;
-  const float* rows = op.rows + std::int64_t{is_class ? op.slots[label] : 0} * A * A;
+  // What the numbers are multiplied by: rows of L^T, which begin at the diagonal, or directions.
+  const bool is_full = op.R < 0;
+  const float* of_class = op.covariance + std::int64_t{is_class && !is_full ? label : 0} * (1 + op.R) * A;
+  const float* rows = is_full ? op.rows + std::int64_t{is_class ? op.slots[label] : 0} * A * A : of_class + A;
+  const int rows_here = is_full ? (first + kThreads < A ? first + kThreads : A) : op.R;
   float sums[kDraws] = {};
-  for (int chunk = 0; chunk <= first; chunk += kThreads) {
+  for (int chunk = 0; chunk < rows_here; chunk += kThreads) {
     for (int at = thread; at < kDraws * kThreads / 4; at += kThreads) {
       const int m = at / (kThreads / 4), group = at % (kThreads / 4);
       const Four four = normal_numbers(op, step, std::int64_t{i} * op.M + first_draw + m, chunk / 4 + group);
@@ -123,18 +135,20 @@ __global__ void __launch_bounds__(kThreads) draw_kernel(const __grid_constant__ 
     }
     __syncthreads();
     for (int k = 0; k < kThreads && is_class; ++k) {
-      const float share = chunk + k <= a && a < A ? rows[std::int64_t{chunk + k} * A + a] : 0.0f;
+      const bool is_there = a < A && chunk + k < rows_here && (!is_full || chunk + k <= a);
+      const float share = is_there ? rows[std::int64_t{chunk + k} * A + a] : 0.0f;
 #pragma unroll
       for (int m = 0; m < kDraws; ++m) sums[m] += share * numbers[m][k];
     }
     // The numbers may be written again.
     __syncthreads();
   }
-  const float strength = sqrtf(*op.ratio);
+  const float strength = sqrtf(*op.ratio), deviation = !is_full && is_class && a < A ? sqrtf(of_class[a]) : 0.0f;
 #pragma unroll
   for (int m = 0; m < kDraws; ++m) {
     if (first_draw + m >= op.M) break;
     const std::int64_t draw = std::int64_t{i} * op.M + first_draw + m;
+    if (!is_full) sums[m] += deviation * normal_number(op, step, draw, static_cast<int>(first_of_diagonal(op.R)) + a);
     if (a < A) op.drawn[draw * A + a] = is_class ? op.features[std::int64_t{i} * A + a] + strength * sums[m] : nanf("");
     if (a == 0) op.labels_of_drawn[draw] = label;
   }
@@ -155,7 +169,7 @@ __global__ void __launch_bounds__(kThreads) draw_diagonal_kernel(const __grid_co
     for (int k = 0; k < 4; ++k) {
       const int a = 4 * group + k;
       if (a >= op.A) break;
-      const float deviation = is_class ? sqrtf(op.variance[std::int64_t{label} * op.A + a]) : nanf("");
+      const float deviation = is_class ? sqrtf(op.covariance[std::int64_t{label} * op.A + a]) : nanf("");
       op.drawn[draw * op.A + a] = op.features[std::int64_t{i} * op.A + a] + strength * deviation * four.values[k];
     }
     if (group == 0) op.labels_of_drawn[draw] = label;
@@ -179,28 +193,31 @@ __global__ void __launch_bounds__(kThreads)
 void run(Cuda, const Context& context, const IsdaDraw& op) {
   const auto [N, A] = op.features.extents<2>();
   const std::int64_t C = op.covariance.extent(0);
-  const bool is_full = op.covariance.shape().rank() == 3;
   Scratch scratch = context.scratch();
   Draws draws{.N = static_cast<int>(N),
               .C = static_cast<int>(C),
               .A = static_cast<int>(A),
               .M = static_cast<int>(op.draws),
+              .R = is_low_rank(op.covariance) ? static_cast<int>(directions_of(op.covariance)) : -1,
               .labels = op.labels.as<std::int32_t>(),
               .slots = nullptr,
               .features = op.features.as<float>(),
               .ratio = op.ratio.as<float>(),
               .rows = nullptr,
-              .variance = op.covariance.as<float>(),
+              .covariance = op.covariance.as<float>(),
               .seed = op.seed,
               .step = op.step.as<std::int32_t>(),
               .ticket = context.tickets(1),
               .drawn = op.drawn.as<float>(),
               .labels_of_drawn = op.labels_of_drawn.as<std::int32_t>()};
-  if (!is_full) {
+  if (is_diagonal(op.covariance)) {
     const unsigned blocks = blocks_for(N * op.draws * ((A + 3) / 4), kThreads);
     launch(context, LaunchShape{.name = "isda_draw_diagonal", .grid = blocks, .block = kThreads}, draw_diagonal_kernel, draws);
     return;
   }
+  const unsigned blocks = static_cast<unsigned>(N) * blocks_for(op.draws, kDraws) * blocks_for(A, kThreads);
+  const LaunchShape shape{.name = "isda_draw", .grid = blocks, .block = kThreads};
+  if (is_low_rank(op.covariance)) return launch(context, shape, draw_kernel, draws);
   auto* slots = scratch.take<std::int32_t>(C);
   const Membership members = membership_of(context, scratch, op.labels, C, slots);
   const Factors factors{.members = members,
@@ -211,8 +228,7 @@ void run(Cuda, const Context& context, const IsdaDraw& op) {
   launch(context, LaunchShape{.name = "isda_factor", .grid = static_cast<unsigned>(members.most), .block = kFactorThreads}, factor_kernel, factors);
   draws.slots = slots;
   draws.rows = factors.rows;
-  const unsigned blocks = static_cast<unsigned>(N) * blocks_for(op.draws, kDraws) * blocks_for(A, kThreads);
-  launch(context, LaunchShape{.name = "isda_draw", .grid = blocks, .block = kThreads}, draw_kernel, draws);
+  launch(context, shape, draw_kernel, draws);
 }
 
 void run(Cuda, const Context& context, const IsdaDrawBackward& op) {

@@ -46,7 +46,8 @@ void run(Reference, const Context&, const IsdaDraw& op) {
   const auto [N, A] = op.features.extents<2>();
   const std::int64_t C = op.covariance.extent(0);
   check_labels(op.name, op.labels, C);
-  const bool is_full = op.covariance.shape().rank() == 3;
+  const bool is_full = kernels::is_full(op.covariance), is_low_rank = kernels::is_low_rank(op.covariance);
+  const std::int64_t R = is_low_rank ? directions_of(op.covariance) : 0;
   std::vector<Matrix> factors(static_cast<std::size_t>(C));
   for (std::int64_t i = 0; i < N; ++i) {
     const auto c = static_cast<std::int64_t>(op.labels.at(i));
@@ -55,10 +56,13 @@ void run(Reference, const Context&, const IsdaDraw& op) {
     for (std::int64_t draw = i * op.draws; draw < (i + 1) * op.draws; ++draw) {
       for (std::int64_t a = 0; a < A; ++a) {
         double x = 0;
-        if (is_full)
+        if (is_full) {
           for (std::int64_t k = 0; k <= a; ++k) x += L[static_cast<std::size_t>(a)][static_cast<std::size_t>(k)] * normal_number(op, draw, k);
-        else
-          x = std::sqrt(op.covariance.at(c, a)) * normal_number(op, draw, a);
+        } else {
+          const double variance = is_low_rank ? op.covariance.at(c, 0, a) : op.covariance.at(c, a);
+          x = std::sqrt(variance) * normal_number(op, draw, first_of_diagonal(R) + a);
+          for (std::int64_t r = 0; r < R; ++r) x += op.covariance.at(c, 1 + r, a) * normal_number(op, draw, r);
+        }
         op.drawn.set(op.features.at(i, a) + std::sqrt(op.ratio.at(0)) * x, draw, a);
       }
       op.labels_of_drawn.set(static_cast<double>(c), draw);

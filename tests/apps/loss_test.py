@@ -74,6 +74,25 @@ class LossTest(program.ProgramTest):
         self.assertEqual(self.outputs(**state)["covariance"].shape, (C, A))
         self.refused(["covariance is (3,4)", "expected (3,4,4)"], "--covariance", "full", **state)
 
+    def test_a_covariance_of_low_rank(self):
+        got = self.outputs("--covariance", "lowrank:2")
+        self.assertIn("lowrank:2 covariance", self.printed)
+        self.assertEqual(got["covariance"].shape, (C, 3, A))
+        full, diagonal = self.outputs(), self.outputs("--covariance", "diagonal")
+        rows = got["covariance"]
+        numpy.testing.assert_allclose(rows[:, 0] + (rows[:, 1:] ** 2).sum(1), diagonal["covariance"], rtol=1e-12, atol=1e-15)
+        # Each class has three samples at most, so two directions hold all of it.
+        numpy.testing.assert_allclose(numpy.einsum("cra,crb->cab", rows[:, 1:], rows[:, 1:]), full["covariance"], rtol=1e-12, atol=1e-14)
+        for name in ("loss", "augmented_logits", "grad_features", "grad_weight", "grad_bias", "mean", "count"):
+            numpy.testing.assert_allclose(got[name], full[name], rtol=1e-11, atol=1e-13, err_msg=name)
+        # Its shape tells the kind.
+        self.assertEqual(self.outputs(**got)["covariance"].shape, (C, 3, A))
+        self.refused(["covariance is (3,3,4), expected (3,4,4)"], "--covariance", "full", **got)
+        self.refused(["lowrank:3 of 4 features", "use --covariance full, or at most lowrank:2"], "--covariance", "lowrank:3")
+        for value in ("lowrank", "lowrank:", "lowrank:0", "lowrank:x", "lowrank:2x", "lowrank:-1"):
+            self.fails(2, [f"isda loss: --covariance: '{value}', expected full, diagonal or lowrank:R"], "loss", "a", "b", "--covariance", value)
+        self.fails(2, ["did you mean lowrank:R?"], "loss", "a", "b", "--covariance", "lowrnk:4")
+
     def test_an_output_is_a_good_input(self):
         first = self.outputs()
         second = self.outputs(**first)

@@ -28,7 +28,8 @@ class TrainTest(program.ProgramTest):
 
     def test_a_run_and_its_evaluation(self):
         printed = self.succeeds(*self.words("--epochs", "2", "--loss", "isda", "--lambda_0", "0.25"))
-        for text in ["2 epochs, batch 32, lr 0.1", "\ndevice     ", "lambda_0 0.25", "epoch   2/2"]:
+        for text in ["2 epochs, batch 32, lr 0.1", "\ndevice     ", "lambda_0 0.25", "epoch   2/2",
+                     "\nclass statistics: 0.2 MB full, 5.2 kB diagonal, 0.2 MB lowrank:62; using full\n"]:
             self.assertIn(text, printed)
         self.assertNotIn("\r", printed)
         rows = self.rows("run")
@@ -112,6 +113,7 @@ class TrainTest(program.ProgramTest):
     def test_wrong_usage(self):
         self.fails(2, ["isda train:", "--epochs"], *self.words("--epoch", "3"))
         self.fails(2, ["did you mean 'isda'"], *self.words("--loss", "isd"))
+        self.fails(2, ["--covariance is 'lowrank:x', expected full, diagonal or lowrank:R"], *self.words("--covariance", "lowrank:x"))
         self.fails(2, ["there is no model 'resnet23'"], "train", "--model", "resnet23")
         self.fails(2, ["--lr is -1, expected 0 to"], *self.words("--lr", "-1"))
         self.fails(2, ["--f32-products tf32 is for --device cuda, got --device cpu"], *self.words("--f32-products", "tf32", "--device", "cpu"))

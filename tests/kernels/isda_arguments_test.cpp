@@ -41,8 +41,8 @@ TEST(Isda, OnTheCardAWrongLabelSpoilsItsOwnLogitsOnly) {
 TEST(Isda, OnTheCardTheSlotsOfAnotherBatchMakeTheGradientNaN) {
   if (!cuda::card().is_usable) GTEST_SKIP() << cuda::card().description;
   const Context context(Device::cuda);
-  for (const bool is_full : {true, false}) {
-    const Head head(DType::f32, 6, 5, 8, is_full);
+  for (const auto& [is_full, R] : std::initializer_list<std::pair<bool, std::int64_t>>{{true, 0}, {false, 0}, {false, 3}}) {
+    const Head head(DType::f32, 6, 5, 8, is_full, R);
     Random random;
     random.everything(head);
     random.label(head.labels, 2);
@@ -67,13 +67,17 @@ std::string message_of(const auto& operation, Device device = Device::cpu) {
 }
 
 TEST(Isda, NamesWhatIsWrong) {
-  const Head head(DType::f32, 4, 3, 5, true), diagonal(DType::f32, 4, 3, 5, false), wide(DType::f64, 4, 3, 5, true);
+  const Head head(DType::f32, 4, 3, 5, true), diagonal(DType::f32, 4, 3, 5, false), low_rank(DType::f32, 4, 3, 5, false, 2), wide(DType::f64, 4, 3, 5, true);
   auto update = head.update();
   update.mean = View();
   EXPECT_EQ(message_of(update), "[isda_update] mean was not given, expected (3,5): (C,A) with N 4, C 3, A 5");
   update = head.update();
   update.covariance = Array(DType::f32, {3, 5, 4});
-  EXPECT_EQ(message_of(update), "[isda_update] covariance is (3,5,4), expected (3,5,5) (full) or (3,5) (diagonal)");
+  EXPECT_EQ(message_of(update), "[isda_update] covariance is (3,5,4), expected (3,5,5) (full), (3,5) (diagonal) or (3,1+R,5) (low rank)");
+  update.covariance = Array(DType::f32, {3, 1, 5});
+  EXPECT_EQ(message_of(update), "[isda_update] covariance is (3,1,5), expected (3,5,5) (full), (3,5) (diagonal) or (3,1+R,5) (low rank)");
+  update.covariance = Array(DType::f32, {3, 6, 5});
+  EXPECT_EQ(message_of(update), "[isda_update] covariance is (3,6,5): 5 directions of 5 features would take more memory than (3,5,5) (full); pass that");
   update = head.update();
   update.features = ConstView();
   EXPECT_EQ(message_of(update), "[isda_update] features was not given");
@@ -85,6 +89,9 @@ TEST(Isda, NamesWhatIsWrong) {
   forward = diagonal.forward();
   forward.u = diagonal.u;
   EXPECT_EQ(message_of(forward), "[isda_forward] u was given, but a diagonal covariance has none; leave it out");
+  forward = low_rank.forward();
+  forward.u = head.u;
+  EXPECT_EQ(message_of(forward), "[isda_forward] u is (3,3,5), expected (3,3,2): (min(N,C),C,R) with N 4, C 3, A 5");
   forward = head.forward();
   forward.ratio = wide.ratio;
   EXPECT_EQ(message_of(forward), "[isda_forward] ratio is f64, expected f32");

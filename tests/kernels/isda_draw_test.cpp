@@ -138,7 +138,7 @@ TEST(IsdaDraw, NamesWhatIsWrong) {
   EXPECT_EQ(message_of(wrong), "[isda_draw] draws is 0, expected at least 1");
   wrong = draws.operation();
   wrong.covariance = Array(DType::f32, {2, 6, 5});
-  EXPECT_EQ(message_of(wrong), "[isda_draw] covariance is (2,6,5), expected (C,6,6) (full) or (C,6) (diagonal)");
+  EXPECT_EQ(message_of(wrong), "[isda_draw] covariance is (2,6,5), expected (C,6,6) (full), (C,6) (diagonal) or (C,1+R,6) with 1+R below 6 (low rank)");
   wrong = draws.operation();
   wrong.draws = 5;
   EXPECT_EQ(message_of(wrong), "[isda_draw] drawn is (12,6), expected (15,6): 5 draws of each of 3 samples");

@@ -57,17 +57,33 @@ void compute(const Context& context, const std::vector<const Array*>& arrays, Ma
   for (const Array* array : arrays) array->move_to_host(context.stream());
 }
 
+// R: directions of a covariance of low rank, else 0.
+inline Shape covariance_shape(std::int64_t C, std::int64_t A, bool is_full, std::int64_t R) {
+  if (R > 0) return {C, 1 + R, A};
+  return is_full ? Shape{C, A, A} : Shape{C, A};
+}
+// S_c between two features, whatever the kind.
+inline double covariance_at(const ConstView& covariance, std::int64_t c, std::int64_t a, std::int64_t b) {
+  if (is_full(covariance)) return covariance.at(c, a, b);
+  if (is_diagonal(covariance)) return a == b ? covariance.at(c, a) : 0;
+  double sum = a == b ? covariance.at(c, 0, a) : 0;
+  for (std::int64_t r = 1; r < covariance.extent(1); ++r) sum += covariance.at(c, r, a) * covariance.at(c, r, b);
+  return sum;
+}
+
 // One batch, the parameters, the statistics and every result of the head.
 struct Head {
   std::int64_t N, C, A;
   bool is_full;
+  std::int64_t R;  // directions of a covariance of low rank, else 0
   Array features, labels, weight, bias, ratio, count, mean, covariance, logits, augmented, slots, u, daugmented, dfeatures, dweight, dbias;
 
-  Head(DType type, std::int64_t samples, std::int64_t classes, std::int64_t width, bool full)
+  Head(DType type, std::int64_t samples, std::int64_t classes, std::int64_t width, bool full, std::int64_t directions = 0)
       : N(samples),
         C(classes),
         A(width),
         is_full(full),
+        R(directions),
         features(type, {N, A}),
         labels(DType::i32, {N}),
         weight(type, {C, A}),
@@ -75,17 +91,21 @@ struct Head {
         ratio(type, {1}, 0.5),
         count(type, {C}),
         mean(type, {C, A}),
-        covariance(type, full ? Shape{C, A, A} : Shape{C, A}),
+        covariance(type, covariance_shape(C, A, full, directions)),
         logits(type, {N, C}, kNaN),
         augmented(type, {N, C}, kNaN),
         slots(DType::i32, {C}, 77),
-        u(type, {std::min(N, C), C, A}, kNaN),
+        u(type, {std::min(N, C), C, directions > 0 ? directions : A}, kNaN),
         daugmented(type, {N, C}),
         dfeatures(type, {N, A}, kNaN),
         dweight(type, {C, A}, kNaN),
         dbias(type, {C}, kNaN) {}
 
-  View u_if_full() const { return is_full ? View(u) : View(); }
+  View kept_u() const { return is_full || R > 0 ? View(u) : View(); }
+  // Elements of a class's covariance.
+  std::int64_t spread() const { return covariance.view().size() / C; }
+  // S_c between two features.
+  double covariance_at(std::int64_t c, std::int64_t a, std::int64_t b) const { return isda_test::covariance_at(covariance.view(), c, a, b); }
   IsdaUpdate update() const { return {.features = features, .labels = labels, .count = count, .mean = mean, .covariance = covariance}; }
   IsdaForward forward() const {
     return {.features = features,
@@ -97,7 +117,7 @@ struct Head {
             .logits = logits,
             .augmented_logits = augmented,
             .slots = slots,
-            .u = u_if_full()};
+            .u = kept_u()};
   }
   IsdaUpdateForward update_forward() const {
     return {.features = features,
@@ -111,7 +131,7 @@ struct Head {
             .logits = logits,
             .augmented_logits = augmented,
             .slots = slots,
-            .u = u_if_full()};
+            .u = kept_u()};
   }
   IsdaBackward backward() const {
     return {.daugmented = daugmented,
@@ -120,7 +140,7 @@ struct Head {
             .weight = weight,
             .covariance = covariance,
             .slots = slots,
-            .u = u_if_full(),
+            .u = kept_u(),
             .ratio = ratio,
             .dfeatures = dfeatures,
             .dweight = dweight,

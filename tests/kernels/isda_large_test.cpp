@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The covariances of 1000 classes of 2048 features are 16.8 GB: more elements than 32 bits can count. Here only the last class's 17 MB exist, where the
-// kernel is to find them; any other address is none of the card's.
+// The covariances of 1000 classes of 2048 features are 16.8 GB: more elements than 32 bits can count; those of low rank take more classes and features for
+// that. Here only the last class's exist, where the kernels are to find them; any other address is none of the card's.
 #include <gtest/gtest.h>
 
 #if defined(ISDA_EMULATED)
@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kernels/common/cuda_device.h"
+#include "kernels/isda/low_rank.cuh"
 #include "kernels/isda/streaming_pass.cuh"
 
 namespace isda::kernels {
@@ -93,6 +94,35 @@ TEST(IsdaLarge, TheLastOfAThousandClassesIsFound) {
       EXPECT_NEAR(at(product, j, column), expected, 1e-6 * magnitude) << j << " " << column;
     }
   }
+  EXPECT_EQ(counts.back(), 5);
+  EXPECT_EQ(counts.front(), 4);
+}
+
+TEST(IsdaLarge, TheLastOfManyCovariancesOfLowRankIsUpdated) {
+  constexpr std::int64_t kMany = 2100, kWide = 16384, kR = 64, kOwn = kMany - 1;
+  static_assert(kMany * (1 + kR) * kWide > std::int64_t{1} << 31);
+  std::vector<float> S = waves((1 + kR) * kWide, 0.7f);
+  for (std::int64_t a = 0; a < kWide; ++a) S[static_cast<std::size_t>(a)] = std::abs(S[static_cast<std::size_t>(a)]);
+  const std::vector<float> z = waves(2 * kWide, 0.9f);
+  const Context context(Device::cuda);
+  const auto stream = context.stream();
+  const OnCard<float> covariance(S, stream), terms(z, stream), keep(std::vector<float>{0.5f}, stream), count(std::vector<float>(kMany, 4.0f), stream);
+  const OnCard<int> present({1}, stream), classes({static_cast<int>(kOwn)}, stream), begin({0, 1}, stream), samples({0}, stream);
+  update_low_rank_on_card(context, {.most = 1, .present = present.get(), .classes = classes.get(), .begin = begin.get(), .samples = samples.get()},
+                          {.rows = terms.get(), .keep = keep.get()}, View(covariance.behind(kOwn * (1 + kR) * kWide), DType::f32, {kMany, 1 + kR, kWide}),
+                          View(count.get(), DType::f32, {kMany}));
+
+  const auto at = [](const std::vector<float>& values, std::int64_t row, std::int64_t column) {
+    return static_cast<double>(values[static_cast<std::size_t>(row * kWide + column)]);
+  };
+  const std::vector<float> updated = covariance.values(), counts = count.values();
+  const auto diagonal = [&](const std::vector<float>& of, std::int64_t a) {
+    double sum = at(of, 0, a);
+    for (std::int64_t r = 1; r <= kR; ++r) sum += at(of, r, a) * at(of, r, a);
+    return sum;
+  };
+  for (const std::int64_t a : {std::int64_t{0}, std::int64_t{1000}, kWide - 1})
+    EXPECT_NEAR(diagonal(updated, a), 0.5 * diagonal(S, a) + at(z, 0, a) * at(z, 0, a) + at(z, 1, a) * at(z, 1, a), 1e-6 * diagonal(S, a)) << a;
   EXPECT_EQ(counts.back(), 5);
   EXPECT_EQ(counts.front(), 4);
 }

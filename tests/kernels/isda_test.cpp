@@ -49,11 +49,12 @@ class History {
         worse(mean_error, std::abs(head.mean[static_cast<std::int64_t>(c * A_ + a)] - mean[a]));
         mean_scale = std::max(mean_scale, std::abs(mean[a]));
         for (std::size_t b = 0; b < A_; ++b) {
+          // NOTE: with low rank the diagonal alone is exact.
           if (!head.is_full && a != b) continue;
           double spread = 0;
           for (const auto& sample : samples_[c]) spread += (sample[a] - mean[a]) * (sample[b] - mean[b]) / n;
-          const std::size_t at = head.is_full ? (c * A_ + a) * A_ + b : c * A_ + a;
-          worse(spread_error, std::abs(head.covariance[static_cast<std::int64_t>(at)] - spread));
+          const double found = head.covariance_at(static_cast<std::int64_t>(c), static_cast<std::int64_t>(a), static_cast<std::int64_t>(b));
+          worse(spread_error, std::abs(found - spread));
           spread_scale = std::max(spread_scale, std::abs(spread));
         }
       }
@@ -70,13 +71,19 @@ struct Way {
   Device device;
   DType type;
   bool is_full, is_fused;
+  bool is_low_rank = false;
 };
+
+// Directions for so many features.
+std::int64_t directions_for(std::int64_t A) { return std::min<std::int64_t>(3, A - 2); }
 
 class IsdaOn : public testing::TestWithParam<Way> {
  protected:
   Way way() const { return GetParam(); }
   Context context{GetParam().device, 2};
-  Head head(std::int64_t N, std::int64_t C, std::int64_t A) const { return Head(way().type, N, C, A, way().is_full); }
+  Head head(std::int64_t N, std::int64_t C, std::int64_t A) const {
+    return Head(way().type, N, C, A, way().is_full, way().is_low_rank ? directions_for(A) : 0);
+  }
   void update(const Head& head) const {
     if (way().is_fused)
       compute(context, head, &Head::update_forward);
@@ -100,18 +107,21 @@ class IsdaOn : public testing::TestWithParam<Way> {
 };
 
 std::vector<Way> ways() {
-  std::vector<Way> result = {{Device::reference, DType::f64, true, false}, {Device::reference, DType::f64, false, false}};
+  std::vector<Way> result = {
+      {Device::reference, DType::f64, true, false}, {Device::reference, DType::f64, false, false}, {Device::reference, DType::f64, false, false, true}};
   for (const Device device : {Device::cpu, Device::cuda}) {
     if (device == Device::cuda && !cuda::card().is_usable) continue;
     for (const bool is_fused : {false, true}) {
       for (const bool is_full : {true, false}) result.push_back({device, DType::f32, is_full, is_fused});
+      result.push_back({device, DType::f32, false, is_fused, true});
     }
   }
   return result;
 }
 
 INSTANTIATE_TEST_SUITE_P(Ways, IsdaOn, testing::ValuesIn(ways()), [](const auto& way) {
-  return fmt::format("{}_{}{}", name_of(way.param.device), way.param.is_full ? "full" : "diagonal", way.param.is_fused ? "_fused" : "");
+  const char* kind = way.param.is_low_rank ? "low_rank" : way.param.is_full ? "full" : "diagonal";
+  return fmt::format("{}_{}{}", name_of(way.param.device), kind, way.param.is_fused ? "_fused" : "");
 });
 
 TEST_P(IsdaOn, StatisticsAreThoseOfAllSamplesSoFar) {
@@ -153,7 +163,7 @@ TEST_P(IsdaOn, AbsentClassesKeepEveryBit) {
   Random random;
   random.everything(head);
   random.label(head.labels, 3);
-  const std::int64_t A = head.A, S = head.is_full ? A * A : A;
+  const std::int64_t A = head.A, S = head.spread();
   random.fill(head.covariance);
   random.fill(head.mean);
   for (const std::int64_t c : {3, 4}) {
@@ -180,14 +190,15 @@ TEST_P(IsdaOn, ANaNInAFeatureReachesNoClassButItsOwn) {
     update(*head);
     forward(*head);
   }
-  const std::int64_t A = clean.A, C = clean.C, S = clean.is_full ? A * A : A;
+  const std::int64_t A = clean.A, C = clean.C, S = clean.spread();
   bool is_reported = false;
   for (std::int64_t c = 0; c < C; ++c) {
     if (c == 2) continue;
     EXPECT_EQ(spoilt.mean.bits(c * A, A), clean.mean.bits(c * A, A)) << c;
     EXPECT_EQ(spoilt.covariance.bits(c * S, S), clean.covariance.bits(c * S, S)) << c;
-    if (clean.is_full) {
-      EXPECT_EQ(spoilt.u.bits(c * C * A, C * A), clean.u.bits(c * C * A, C * A)) << c;
+    if (clean.kept_u()) {
+      const std::int64_t U = clean.u.view().size() / C;
+      EXPECT_EQ(spoilt.u.bits(c * U, U), clean.u.bits(c * U, U)) << c;
     }
   }
   for (std::int64_t i = 0; i < clean.N; ++i) {
@@ -234,8 +245,8 @@ TEST_P(IsdaOn, AClassIsNotCorrectedAgainstItself) {
     EXPECT_EQ(head.augmented[at], head.logits[at]) << i;
     EXPECT_NE(head.augmented[at], 0) << i;
   }
-  for (std::int64_t c = 0; c < head.C && head.is_full; ++c) {
-    for (std::int64_t a = 0; a < head.A; ++a) EXPECT_EQ(head.u[(static_cast<std::int64_t>(head.slots[c]) * head.C + c) * head.A + a], 0);
+  for (std::int64_t c = 0; c < head.C && head.kept_u(); ++c) {
+    for (std::int64_t a = 0; a < head.u.view().extent(2); ++a) EXPECT_EQ(head.u.view().at(static_cast<std::int64_t>(head.slots[c]), c, a), 0);
   }
 }
 
@@ -266,11 +277,14 @@ TEST_P(IsdaOn, SlotsNumberThePresentClassesInOrder) {
   for (std::size_t c = 0; c < slots.size(); ++c) EXPECT_EQ(head.slots[static_cast<std::int64_t>(c)], slots[c]) << c;
 }
 
+// Full, diagonal, low rank: is_full, R.
+const std::pair<bool, std::int64_t> kKinds[] = {{true, 0}, {false, 0}, {false, 5}};
+
 TEST(Isda, FusedIsTheSameAsOneAfterTheOther) {
   for (const Device device : {Device::cpu, Device::cuda}) {
     if (device == Device::cuda && !cuda::card().is_usable) continue;
-    for (const bool is_full : {true, false}) {
-      const Head apart(DType::f32, 40, 11, 83, is_full);
+    for (const auto& [is_full, R] : kKinds) {
+      const Head apart(DType::f32, 40, 11, 83, is_full, R);
       Random random;
       random.everything(apart);
       random.fill(apart.covariance);
@@ -291,8 +305,8 @@ TEST(Isda, FusedIsTheSameAsOneAfterTheOther) {
 }
 
 TEST(Isda, TakesNoMoreMemoryForAnotherBatchOfTheSameShape) {
-  for (const bool is_full : {true, false}) {
-    const Head head(DType::f32, 60, 60, 30, is_full);
+  for (const auto& [is_full, R] : kKinds) {
+    const Head head(DType::f32, 60, 60, 30, is_full, R);
     const auto step = [&](const Context& context, int classes) {
       Random().label(head.labels, classes);
       run(context, head.update());
@@ -317,7 +331,7 @@ TEST(Isda, TakesNoMoreMemoryForAnotherBatchOfTheSameShape) {
       const std::int64_t middle = (most + too_many) / 2;
       (fits(middle, 1) ? most : too_many) = middle;
     }
-    EXPECT_TRUE(fits(most, 60)) << (is_full ? "full" : "diagonal");
+    EXPECT_TRUE(fits(most, 60)) << head.covariance.view().shape().text();
   }
 }
 

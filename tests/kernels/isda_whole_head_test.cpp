@@ -27,13 +27,15 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 struct WholeHead {
   std::int64_t N, C, A;
   bool is_full;
+  std::int64_t R;
   Array x, labels, weight, bias, ratio, count, mean, covariance, loss, correct, dx, dweight, dbias;
 
-  WholeHead(DType type, std::int64_t samples, std::int64_t classes, std::int64_t width, bool full)
+  WholeHead(DType type, std::int64_t samples, std::int64_t classes, std::int64_t width, bool full, std::int64_t directions = 0)
       : N(samples),
         C(classes),
         A(width),
         is_full(full),
+        R(directions),
         x(type, {N, 2, 3, A}),
         labels(DType::i32, {N}),
         weight(type, {C, A}),
@@ -41,7 +43,7 @@ struct WholeHead {
         ratio(type, {1}, 0.5),
         count(type, {C}, 3),
         mean(type, {C, A}),
-        covariance(type, full ? Shape{C, A, A} : Shape{C, A}),
+        covariance(type, isda_test::covariance_shape(C, A, full, directions)),
         loss(type, {1}, kNaN),
         correct(DType::i32, {1}, 77),
         dx(type, {N, 2, 3, A}, kNaN),
@@ -71,8 +73,8 @@ struct WholeHead {
             .dbias = dbias};
   }
   std::vector<const Array*> arrays() const { return {&x, &labels, &weight, &bias, &ratio, &count, &mean, &covariance, &loss, &correct, &dx, &dweight, &dbias}; }
-  std::int64_t pixels() const { return 6 * A; }                // of a sample, elements
-  std::int64_t spread() const { return is_full ? A * A : A; }  // of a class's covariance, elements
+  std::int64_t pixels() const { return 6 * A; }                         // of a sample, elements
+  std::int64_t spread() const { return covariance.view().size() / C; }  // of a class's covariance, elements
 };
 
 void compute(const Context& context, const WholeHead& head) {
@@ -83,13 +85,14 @@ struct Way {
   Device device;
   DType type;
   bool is_full;
-  std::int64_t A;  // on the card: up to 128, or where it is diagonal some thousands, a block owns a class
+  std::int64_t A;      // on the card: up to 128, or where it is diagonal some thousands, a block owns a class
+  std::int64_t R = 0;  // directions of a covariance of low rank
 };
 
 class IsdaWholeHead : public testing::TestWithParam<Way> {
  protected:
   Context context{GetParam().device, 2};
-  WholeHead head(std::int64_t N, std::int64_t C) const { return {GetParam().type, N, C, GetParam().A, GetParam().is_full}; }
+  WholeHead head(std::int64_t N, std::int64_t C) const { return {GetParam().type, N, C, GetParam().A, GetParam().is_full, GetParam().R}; }
 };
 
 std::vector<Way> ways() {
@@ -101,11 +104,15 @@ std::vector<Way> ways() {
     const std::vector<std::int64_t> widths = is_full ? std::vector<std::int64_t>{18, 40, 130} : std::vector<std::int64_t>{18, 40, 300, 4300};
     for (const std::int64_t A : widths) result.push_back({Device::cuda, DType::f32, is_full, A});
   }
+  result.push_back({Device::reference, DType::f64, false, 18, 4});
+  result.push_back({Device::cpu, DType::f32, false, 18, 4});
+  if (cuda::card().is_usable) result.push_back({Device::cuda, DType::f32, false, 18, 4});
   return result;
 }
 
 INSTANTIATE_TEST_SUITE_P(Ways, IsdaWholeHead, testing::ValuesIn(ways()), [](const auto& way) {
-  return fmt::format("{}_{}_{}", name_of(way.param.device), way.param.is_full ? "full" : "diagonal", way.param.A);
+  const char* kind = way.param.R > 0 ? "low_rank" : way.param.is_full ? "full" : "diagonal";
+  return fmt::format("{}_{}_{}", name_of(way.param.device), kind, way.param.A);
 });
 
 TEST_P(IsdaWholeHead, AbsentClassesKeepEveryBit) {
@@ -305,6 +312,7 @@ TEST(IsdaHead, TakesSoManyLaunches) {
   EXPECT_EQ(launches_of(WholeHead(DType::f32, 20, 5, 129, true)), 11u);
   for (const std::int64_t A : {1, 64, 640}) EXPECT_EQ(launches_of(WholeHead(DType::f32, 20, 5, A, false)), 2u) << A;
   EXPECT_EQ(launches_of(WholeHead(DType::f32, 20, 5, 4300, false)), 11u);
+  EXPECT_EQ(launches_of(WholeHead(DType::f32, 20, 5, 64, false, 8)), 17u);
 }
 #endif
 
@@ -332,7 +340,7 @@ TEST(IsdaHead, NamesWhatIsWrong) {
   EXPECT_EQ(message_of(wrong), "[isda_head] weight is (3,4), expected (3,5): (C,A) with N 4, C 3, A 5");
   wrong = head.operation();
   wrong.covariance = Array(DType::f32, {3, 5, 4});
-  EXPECT_EQ(message_of(wrong), "[isda_head] covariance is (3,5,4), expected (3,5,5) (full) or (3,5) (diagonal)");
+  EXPECT_EQ(message_of(wrong), "[isda_head] covariance is (3,5,4), expected (3,5,5) (full), (3,5) (diagonal) or (3,1+R,5) (low rank)");
   wrong = head.operation();
   wrong.correct = View();
   EXPECT_EQ(message_of(wrong), "[isda_head] correct was not given, expected (1): one count over the batch");

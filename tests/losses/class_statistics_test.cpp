@@ -52,6 +52,13 @@ class Statistics : public testing::TestWithParam<Covariance> {
         if (GetParam() == Covariance::diagonal) {
           EXPECT_NEAR(got.covariance.view().at(c, a), covariance[a][a], 1e-12) << "class " << c;
         }
+        if (GetParam().kind == Covariance::Kind::low_rank) {
+          // NOTE: the diagonal is exact whatever was given up.
+          double sum = got.covariance.view().at(c, 0, a);
+          EXPECT_GE(sum, 0) << "class " << c;
+          for (std::int64_t r = 1; r <= GetParam().directions; ++r) sum += std::pow(got.covariance.view().at(c, r, a), 2);
+          EXPECT_NEAR(sum, covariance[a][a], 1e-12) << "class " << c;
+        }
         for (std::int64_t b = 0; b < kWidth && GetParam() == Covariance::full; ++b) {
           EXPECT_NEAR(got.covariance.view().at(c, a, b), covariance[a][b], 1e-12) << "class " << c;
         }
@@ -68,7 +75,7 @@ TEST_P(Statistics, StartAtNothing) {
   const ClassStatistics statistics = fresh();
   expect_definition(statistics, 0);
   EXPECT_EQ(statistics.kind(), GetParam());
-  EXPECT_EQ(statistics.covariance.shape().rank(), GetParam() == Covariance::full ? 3 : 2);
+  EXPECT_EQ(statistics.covariance.shape().rank(), GetParam() == Covariance::diagonal ? 2 : 3);
   const auto state = statistics.state();
   ASSERT_EQ(state.size(), 3u);
   EXPECT_EQ(state[0].name, "count");
@@ -122,8 +129,31 @@ TEST_P(Statistics, MergeRefusesOtherShapes) {
   expect_error([&] { statistics.merge(ClassStatistics(kClasses + 1, kWidth, GetParam())); }, "cannot be merged into");
 }
 
-INSTANTIATE_TEST_SUITE_P(All, Statistics, testing::Values(Covariance::full, Covariance::diagonal),
-                         [](const auto& kind) { return kind.param == Covariance::full ? "full" : "diagonal"; });
+INSTANTIATE_TEST_SUITE_P(All, Statistics, testing::Values(Covariance::full, Covariance::diagonal, Covariance::low_rank(1), Covariance::low_rank(2)),
+                         [](const auto& kind) { return kind.param.directions > 0 ? fmt::format("lowrank{}", kind.param.directions) : kind.param.text(); });
+
+// Where the directions of both parts have room together, what is merged is the full covariance.
+TEST(LowRankStatistics, AMergeWithRoomForAllIsExact) {
+  constexpr std::int64_t kA = 9;
+  const PlacementScope scope(kExact);
+  ClassStatistics full(2, kA, Covariance::full), all(2, kA, Covariance::low_rank(6)), part(2, kA, Covariance::low_rank(6));
+  // Three samples of class 0 to one part, four to the other: five directions, and the one between the means.
+  const Tensor first = random_tensor({4, kA}, 3), second = random_tensor({4, kA}, 4);
+  for (ClassStatistics* statistics : {&full, &all}) statistics->update(first, labels_of({0, 1, 0, 0}));
+  for (ClassStatistics* statistics : {&full, &part}) statistics->update(second, labels_of({0, 0, 0, 0}));
+  all.merge(part);
+  const View S = all.covariance;
+  for (std::int64_t c = 0; c < 2; ++c) {
+    for (std::int64_t a = 0; a < kA; ++a) {
+      for (std::int64_t b = 0; b < kA; ++b) {
+        double sum = a == b ? S.at(c, 0, a) : 0;
+        for (std::int64_t r = 1; r <= 6; ++r) sum += S.at(c, r, a) * S.at(c, r, b);
+        EXPECT_NEAR(sum, full.covariance.view().at(c, a, b), 1e-13) << c << " " << a << " " << b;
+      }
+      EXPECT_NEAR(S.at(c, 0, a), 0, 1e-25) << c << " " << a;
+    }
+  }
+}
 
 }  // namespace
 }  // namespace isda

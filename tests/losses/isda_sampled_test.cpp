@@ -67,7 +67,10 @@ class IsdaSampled : public testing::TestWithParam<Covariance> {
       for (std::int64_t a = 0; a < kWidth; ++a) {
         m += (w.at(j, a) - w.at(y, a)) * x.at(i, a);
         for (std::int64_t c = 0; c < kWidth; ++c) {
-          const double s = GetParam() == Covariance::full ? S.at(y, a, c) : a == c ? S.at(y, a) : 0;
+          double s = 0;
+          if (GetParam() == Covariance::full) s = S.at(y, a, c);
+          if (GetParam() == Covariance::diagonal && a == c) s = S.at(y, a);
+          if (GetParam() == Covariance::low_rank(2)) s = (a == c ? S.at(y, 0, a) : 0) + S.at(y, 1, a) * S.at(y, 1, c) + S.at(y, 2, a) * S.at(y, 2, c);
           q += (w.at(j, a) - w.at(y, a)) * s * (w.at(j, c) - w.at(y, c));
         }
       }
@@ -114,7 +117,7 @@ TEST_P(IsdaSampled, GradientsOfTheSameDraws) {
     // NOTE: so much was seen before that the batch moves no statistic, of which none has a gradient.
     copy(Tensor::full({2}, 1e18, DType::f64, Device::reference), loss.statistics().count);
     const View S = loss.statistics().covariance;
-    for (std::int64_t i = 0; i < S.size(); ++i) S.set_offset(GetParam() == Covariance::diagonal || i % (kWidth * kWidth) % (kWidth + 1) == 0 ? 1.5 : 0.2, i);
+    for (std::int64_t i = 0; i < S.size(); ++i) S.set_offset(GetParam() != Covariance::full || i % (kWidth * kWidth) % (kWidth + 1) == 0 ? 1.5 : 0.2, i);
     loss.set_ratio(kRatio);
     return loss(features, classifier, labels).loss;
   };
@@ -160,8 +163,9 @@ TEST_P(IsdaSampled, NeedsADraw) {
   expect_error([] { IsdaSampledLoss(2, kWidth, 1, 0, GetParam()); }, "0 draws a sample were asked for, expected at least 1");
 }
 
-INSTANTIATE_TEST_SUITE_P(Kinds, IsdaSampled, testing::Values(Covariance::full, Covariance::diagonal),
-                         [](const auto& kind) { return std::string(kind.param == Covariance::full ? "full" : "diagonal"); });
+INSTANTIATE_TEST_SUITE_P(Kinds, IsdaSampled, testing::Values(Covariance::full, Covariance::diagonal, Covariance::low_rank(2)), [](const auto& kind) {
+  return std::string(kind.param == Covariance::full ? "full" : kind.param == Covariance::diagonal ? "diagonal" : "low_rank");
+});
 
 }  // namespace
 }  // namespace isda

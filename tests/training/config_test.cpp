@@ -74,6 +74,9 @@ TEST(Config, ChecksEveryField) {
             std::string::npos);
   EXPECT_NE(error([](TrainConfig& c) { c.covariance_pass = "ahead"; }).find("is for --loss isda, got ce"), std::string::npos);
   EXPECT_EQ(error([](TrainConfig& c) { c.loss = "isda-sampled:12"; }), "");
+  EXPECT_EQ(error([](TrainConfig& c) { c.covariance = "lowrank:64"; }), "");
+  EXPECT_EQ(error([](TrainConfig& c) { c.covariance = "lowrank:0"; }),
+            "--covariance is 'lowrank:0', expected full, diagonal or lowrank:R with R directions, 1 or more, e.g. lowrank:64");
   EXPECT_NE(error([](TrainConfig& c) { c.milestones = {0}; }).find("--milestones"), std::string::npos);
 }
 

@@ -15,6 +15,7 @@
 #include "core/safetensors.h"
 #include "core/thread_context.h"
 #include "datasets/shapes.h"
+#include "losses/covariance.h"
 #include "training/device_choice.h"
 #include "training/trainer.h"
 
@@ -176,6 +177,32 @@ TEST_F(RunTest, LogsTheCorrectionOfEveryEpoch) {
     else
       EXPECT_EQ(rows[1].correction, 0);
   }
+}
+
+TEST_F(RunTest, ResumeEqualsNoInterruptionWithACovarianceOfLowRank) {
+  const auto low_rank = [&](const std::string& name) {
+    TrainConfig c = config(name);
+    c.covariance = "lowrank:3";
+    return c;
+  };
+  const TrainConfig whole = low_rank("whole-low-rank"), parts = low_rank("parts-low-rank");
+  std::vector<std::string> messages;
+  train(whole, false, {.on_message = [&](const std::string& line) { messages.push_back(line); }});
+  EXPECT_EQ(std::count(messages.begin(), messages.end(), forecast_statistics(10, 64, Covariance::low_rank(3)).text()), 1);
+  const Safetensors state = Safetensors::open(fs::path(whole.output) / "state.safetensors");
+  EXPECT_EQ(state.view("loss.covariance").shape(), (Shape{10, 4, 64}));
+  int steps = 0;
+  train(parts, false, {.stop_signal = [&] { return ++steps == 4 ? SIGTERM : 0; }});
+  train(parts, true, {});
+  expect_same_files(whole, parts);
+
+  TrainConfig other = parts;
+  other.covariance = "lowrank:4";
+  EXPECT_NE(error_of([&] { train(other, true, {}); }).find("covariance = \"lowrank:3\""), std::string::npos);
+  TrainConfig large = low_rank("large");
+  large.covariance = "lowrank:63";
+  EXPECT_EQ(error_of([&] { train(large, false, {}); }),
+            "[isda] lowrank:63 of 64 features would take as much memory as the full covariance, or more; use --covariance full, or at most lowrank:62");
 }
 
 TEST_F(RunTest, ResumeOfAFinishedRunWithMoreEpochsGoesOn) {

@@ -74,7 +74,9 @@ TEST_P(WarmStep, AsksTheSystemForNothing) {
   CifarResNet network(8, 10);
   network.initialise(1);
   std::unique_ptr<Loss> loss = std::make_unique<CrossEntropyLoss>();
-  if (name != "cross_entropy") loss = std::make_unique<IsdaLoss>(10, 64, 0.5, name == "isda_full" ? Covariance::full : Covariance::diagonal);
+  if (name == "isda_full") loss = std::make_unique<IsdaLoss>(10, 64, 0.5);
+  if (name == "isda_diagonal") loss = std::make_unique<IsdaLoss>(10, 64, 0.5, Covariance::diagonal);
+  if (name == "isda_low_rank") loss = std::make_unique<IsdaLoss>(10, 64, 0.5, Covariance::low_rank(5));
   loss->set_progress(0.5);
   SgdOptimizer optimizer(network, {});
   optimizer.set_learning_rate(0.01);
@@ -111,7 +113,7 @@ TEST_P(WarmStep, AsksTheSystemForNothing) {
 #endif
 }
 
-INSTANTIATE_TEST_SUITE_P(All, WarmStep, testing::Values("cross_entropy", "isda_full", "isda_diagonal"),
+INSTANTIATE_TEST_SUITE_P(All, WarmStep, testing::Values("cross_entropy", "isda_full", "isda_diagonal", "isda_low_rank"),
                          [](const auto& loss) { return std::string(loss.param); });
 
 }  // namespace
