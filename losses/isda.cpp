@@ -92,6 +92,8 @@ void IsdaLoss::set_progress(double progress) { set_ratio(lambda_0_ * progress); 
 void IsdaLoss::set_ratio(double ratio) { copy(Tensor::full({1}, ratio, ratio_.type()), ratio_); }
 
 const ClassStatistics& IsdaLoss::statistics() const {
+  // NOTE: a batch that was prepared and then given up, by an error on the way, may still be on its branch.
+  if (prepared_ && statistics_.count.device() == Device::cuda) join_branch();
   statistics_.settle();
   return statistics_;
 }

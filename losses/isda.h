@@ -60,7 +60,7 @@ class IsdaLoss : public Loss {
   void set_ratio(double ratio);
   double ratio() const override { return ratio_.item(); }
   double correction(const Tensor& features, const Linear& classifier, const Tensor& labels) const override;
-  std::vector<NamedTensor> state() const override { return statistics_.state(); }
+  std::vector<NamedTensor> state() const override { return statistics().state(); }
 
   // Settled.
   const ClassStatistics& statistics() const;
