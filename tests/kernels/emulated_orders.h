@@ -30,6 +30,27 @@ class Strictly {
 #endif
 };
 
+// While one lives, threads, blocks and deferred streams go in reverse.
+class InReverse {
+ public:
+#if defined(ISDA_EMULATED)
+  InReverse() {
+    emulator::options().order = emulator::Order::reverse;
+    emulator::options().deferred_streams = true;
+  }
+  ~InReverse() { emulator::options() = before_; }
+#else
+  InReverse() {}
+#endif
+  InReverse(const InReverse&) = delete;
+  InReverse& operator=(const InReverse&) = delete;
+
+#if defined(ISDA_EMULATED)
+ private:
+  const emulator::Options before_ = emulator::options();
+#endif
+};
+
 // Calls body(name of the schedule) under each; of the random ones under so many.
 template <class Body>
 void for_each_order(Body&& body, [[maybe_unused]] std::uint64_t seeds = 8) {
