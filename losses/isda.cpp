@@ -49,34 +49,57 @@ void ClassStatistics::settle() const {
   if (pending_) run(count.context(), kernels::IsdaSettle{.covariance = covariance, .pending = view_of(*pending_)});
 }
 
+namespace {
+
+// Views that the host can read.
+struct HostStatistics {
+  View count, mean, covariance;
+};
+
+// Class c of `other` into that of `to`.
+void merge_class(const Covariance& kind, std::int64_t c, const HostStatistics& to, const HostStatistics& other) {
+  const std::int64_t A = to.mean.extent(1);
+  const View &mu = to.mean, &s = to.covariance;
+  const double total = to.count.at(c) + other.count.at(c), w = other.count.at(c) / total;
+  std::vector<double> delta;
+  for (std::int64_t a = 0; a < A; ++a) delta.push_back(other.mean.at(c, a) - mu.at(c, a));
+  const auto product = [&](std::int64_t a, std::int64_t b) { return delta[static_cast<std::size_t>(a)] * delta[static_cast<std::size_t>(b)]; };
+  const auto merged = [&](double mine, double theirs, double of_means) { return (1 - w) * mine + w * theirs + w * (1 - w) * of_means; };
+  switch (kind.kind) {
+    case Covariance::Kind::full:
+      for (const auto [a, b] : grid(A, A)) s.set(merged(s.at(c, a, b), other.covariance.at(c, a, b), product(a, b)), c, a, b);
+      break;
+    case Covariance::Kind::diagonal:
+      for (std::int64_t a = 0; a < A; ++a) s.set(merged(s.at(c, a), other.covariance.at(c, a), product(a, a)), c, a);
+      break;
+    case Covariance::Kind::low_rank: {
+      std::vector<double> z;
+      for (const double way : delta) z.push_back(std::sqrt(w * (1 - w)) * way);
+      kernels::low_rank::merge(s, other.covariance, c, 1 - w, w, z);
+      break;
+    }
+  }
+  for (std::int64_t a = 0; a < A; ++a) mu.set(mu.at(c, a) + w * delta[static_cast<std::size_t>(a)], c, a);
+  to.count.set(total, c);
+}
+
+}  // namespace
+
 void ClassStatistics::merge(const ClassStatistics& other) {
   require(other.covariance.shape() == covariance.shape(), "[isda] statistics of shape {} cannot be merged into {}", other.covariance.shape(),
           covariance.shape());
-  const auto [C, A] = mean.shape().extents<2>();
-  const View n = count, mu = mean, s = covariance;
-  const ConstView other_n = other.count, other_mu = other.mean, other_s = other.covariance;
-  std::vector<double> delta(static_cast<std::size_t>(A));
-  for (std::int64_t c = 0; c < C; ++c) {
-    if (other_n.at(c) == 0) continue;
-    const double total = n.at(c) + other_n.at(c);
-    const double w = other_n.at(c) / total;
-    for (std::int64_t a = 0; a < A; ++a) delta[static_cast<std::size_t>(a)] = other_mu.at(c, a) - mu.at(c, a);
-    const auto merged = [&](double mine, double theirs, double product) { return (1 - w) * mine + w * theirs + w * (1 - w) * product; };
-    if (kind_ == Covariance::full) {
-      for (const auto [a, b] : grid(A, A)) {
-        s.set(merged(s.at(c, a, b), other_s.at(c, a, b), delta[static_cast<std::size_t>(a)] * delta[static_cast<std::size_t>(b)]), c, a, b);
-      }
-    } else if (kind_.kind == Covariance::Kind::low_rank) {
-      std::vector<double> z;
-      for (const double way : delta) z.push_back(std::sqrt(w * (1 - w)) * way);
-      kernels::low_rank::merge(s, View(other.covariance), c, 1 - w, w, z);
-    } else {
-      for (std::int64_t a = 0; a < A; ++a)
-        s.set(merged(s.at(c, a), other_s.at(c, a), delta[static_cast<std::size_t>(a)] * delta[static_cast<std::size_t>(a)]), c, a);
-    }
-    for (std::int64_t a = 0; a < A; ++a) mu.set(mu.at(c, a) + w * delta[static_cast<std::size_t>(a)], c, a);
-    n.set(total, c);
+  settle();
+  other.settle();
+  // NOTE: on the host, for whatever device: it is done once in a while, not in a step.
+  const Tensor n = count.on_host(), mu = mean.on_host(), s = covariance.on_host();
+  const Tensor other_n = other.count.on_host(), other_mu = other.mean.on_host(), other_s = other.covariance.on_host();
+  for (std::int64_t c = 0; c < n.size(); ++c) {
+    if (other_n.view().at(c) != 0) merge_class(kind_, c, {n, mu, s}, {other_n, other_mu, other_s});
   }
+  if (count.device() != Device::cuda) return;
+  copy(n, count);
+  copy(mu, mean);
+  copy(s, covariance);
 }
 
 std::vector<NamedTensor> ClassStatistics::state() const {

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "losses/isda.h"
+#include "tests/core/card.h"
 #include "tests/core/expect_error.h"
 #include "tests/layers/numeric_gradient.h"
 #include "tests/losses/labels.h"
@@ -131,6 +132,29 @@ TEST_P(Statistics, MergeRefusesOtherShapes) {
 
 INSTANTIATE_TEST_SUITE_P(All, Statistics, testing::Values(Covariance::full, Covariance::diagonal, Covariance::low_rank(1), Covariance::low_rank(2)),
                          [](const auto& kind) { return kind.param.directions > 0 ? fmt::format("lowrank{}", kind.param.directions) : kind.param.text(); });
+
+class StatisticsOnTheCard : public OnTheCardTest, public testing::WithParamInterface<Covariance> {};
+
+TEST_P(StatisticsOnTheCard, MergeAsOnTheHost) {
+  const auto merged_on = [&](Device device) {
+    const PlacementScope scope({device, DType::f32});
+    ClassStatistics first(2, 6, GetParam()), second(2, 6, GetParam());
+    first.update(random_tensor({4, 6}, 3, {device, DType::f32}), labels_of({0, 1, 0, 0}, device));
+    second.update(random_tensor({4, 6}, 4, {device, DType::f32}), labels_of({0, 0, 0, 0}, device));
+    first.merge(second);
+    std::vector<Tensor> result;
+    for (const auto& [name, tensor] : first.state()) result.push_back(tensor.on_host());
+    return result;
+  };
+  const auto expected = merged_on(Device::cpu), got = merged_on(Device::cuda);
+  expect_close(got[0], expected[0], 1e-6, "count");
+  expect_close(got[1], expected[1], 1e-6, "mean");
+  // NOTE: directions are known up to their signs.
+  if (GetParam().directions == 0) expect_close(got[2], expected[2], 2e-6, "covariance");
+}
+
+INSTANTIATE_TEST_SUITE_P(All, StatisticsOnTheCard, testing::Values(Covariance::full, Covariance::diagonal, Covariance::low_rank(3)),
+                         [](const auto& kind) { return kind.param.directions > 0 ? std::string("low_rank") : kind.param.text(); });
 
 // Where the directions of both parts have room together, what is merged is the full covariance.
 TEST(LowRankStatistics, AMergeWithRoomForAllIsExact) {
