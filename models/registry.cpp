@@ -8,6 +8,7 @@
 #include "kernels/common/nearest.h"
 #include "kernels/common/trace.h"
 #include "models/resnet.h"
+#include "models/se_resnet.h"
 #include "models/wide_resnet.h"
 
 namespace isda {
@@ -46,6 +47,16 @@ const Family kResNet{
     },
 };
 
+const Family kSeResNet{
+    .name = "se_resnet",
+    .title = "SE-ResNet",
+    .separators = "",
+    .is_member = [](const Numbers& numbers) { return is_cifar_resnet_depth(numbers[0]); },
+    .build = [](const Numbers& numbers) -> Build {
+      return [=](const NetworkOptions& options) { return std::make_unique<SeResNet>(SeResNetOptions{.depth = numbers[0], .classes = options.classes}); };
+    },
+};
+
 const Family kWideResNet{
     .name = "wide_resnet",
     .title = "Wide-ResNet",
@@ -64,7 +75,7 @@ const Family kSeWideResNet{
     .has_dropout = true,
 };
 
-const Family* const kFamilies[] = {&kResNet, &kWideResNet, &kSeWideResNet};
+const Family* const kFamilies[] = {&kResNet, &kSeResNet, &kWideResNet, &kSeWideResNet};
 
 NetworkEntry entry_of(const Family& family, const Numbers& numbers, double paper_parameters = 0, const std::string& paper = "") {
   std::string text = std::to_string(numbers[0]);
@@ -104,7 +115,7 @@ std::unique_ptr<Network> NetworkEntry::make(const NetworkOptions& options) const
 
 const std::vector<NetworkEntry>& networks() {
   static const std::vector<NetworkEntry> list = [] {
-    const std::string he = "He et al. 2016, table 6", zagoruyko = "Zagoruyko, Komodakis 2016";
+    const std::string he = "He et al. 2016, table 6", wang = "Wang et al. 2019", zagoruyko = "Zagoruyko, Komodakis 2016";
     return std::vector<NetworkEntry>{
         entry_of(kResNet, {8}),
         entry_of(kResNet, {14}),
@@ -114,6 +125,9 @@ const std::vector<NetworkEntry>& networks() {
         entry_of(kResNet, {56}, 0.85, he),
         entry_of(kResNet, {110}, 1.7, he),
         entry_of(kResNet, {1202}, 19.4, he),
+        entry_of(kSeResNet, {20}),
+        entry_of(kSeResNet, {56}),
+        entry_of(kSeResNet, {110}, 1.7, wang),
         entry_of(kWideResNet, {16, 8}, 11.0, zagoruyko),
         entry_of(kWideResNet, {28, 10}, 36.5, zagoruyko),
         entry_of(kWideResNet, {40, 4}, 8.9, zagoruyko),

@@ -19,6 +19,7 @@ struct Recipe {
 const std::vector<Recipe>& recipes() {
   static const std::vector<Recipe> list = {
       {"resnet", 160, 128, 0.1, {80, 120}, 0.1, 1e-4, 0},
+      {"se_resnet", 200, 128, 0.1, {80, 120, 160}, 0.1, 1e-4, 0},
       {"wide_resnet", 240, 128, 0.1, {60, 120, 160, 200}, 0.2, 5e-4, 0.3},
       {"se_wide_resnet", 240, 128, 0.1, {60, 120, 160, 200}, 0.2, 5e-4, 0.3},
   };
