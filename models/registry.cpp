@@ -7,6 +7,7 @@
 #include "core/autograd.h"
 #include "kernels/common/nearest.h"
 #include "kernels/common/trace.h"
+#include "models/preact_resnet.h"
 #include "models/resnet.h"
 #include "models/se_resnet.h"
 #include "models/wide_resnet.h"
@@ -28,6 +29,9 @@ struct Family {
   bool has_dropout = false;
 };
 
+// NOTE: as in the paper, where 110 are basic blocks, 164 and 1001 bottlenecks.
+bool are_bottlenecks(int depth) { return depth >= 164; }
+
 Build build_wide(const Numbers& numbers, std::int64_t reduction) {
   return [=](const NetworkOptions& options) {
     return std::make_unique<WideResNet>(WideResNetOptions{
@@ -44,6 +48,18 @@ const Family kResNet{
     .is_member = [](const Numbers& numbers) { return is_cifar_resnet_depth(numbers[0]); },
     .build = [](const Numbers& numbers) -> Build {
       return [=](const NetworkOptions& options) { return std::make_unique<CifarResNet>(numbers[0], options.classes); };
+    },
+};
+
+const Family kPreactResNet{
+    .name = "preact_resnet",
+    .title = "Pre-activation ResNet",
+    .separators = "",
+    .is_member = [](const Numbers& numbers) { return is_preact_resnet_depth(numbers[0], are_bottlenecks(numbers[0])); },
+    .build = [](const Numbers& numbers) -> Build {
+      return [depth = numbers[0]](const NetworkOptions& options) {
+        return std::make_unique<PreactResNet>(PreactResNetOptions{.depth = depth, .is_bottleneck = are_bottlenecks(depth), .classes = options.classes});
+      };
     },
 };
 
@@ -75,7 +91,7 @@ const Family kSeWideResNet{
     .has_dropout = true,
 };
 
-const Family* const kFamilies[] = {&kResNet, &kSeResNet, &kWideResNet, &kSeWideResNet};
+const Family* const kFamilies[] = {&kResNet, &kPreactResNet, &kSeResNet, &kWideResNet, &kSeWideResNet};
 
 NetworkEntry entry_of(const Family& family, const Numbers& numbers, double paper_parameters = 0, const std::string& paper = "") {
   std::string text = std::to_string(numbers[0]);
@@ -115,7 +131,8 @@ std::unique_ptr<Network> NetworkEntry::make(const NetworkOptions& options) const
 
 const std::vector<NetworkEntry>& networks() {
   static const std::vector<NetworkEntry> list = [] {
-    const std::string he = "He et al. 2016, table 6", wang = "Wang et al. 2019", zagoruyko = "Zagoruyko, Komodakis 2016";
+    const std::string he = "He et al. 2016, table 6", identity = "He et al. 2016, Identity Mappings", wang = "Wang et al. 2019",
+                      zagoruyko = "Zagoruyko, Komodakis 2016";
     return std::vector<NetworkEntry>{
         entry_of(kResNet, {8}),
         entry_of(kResNet, {14}),
@@ -125,6 +142,11 @@ const std::vector<NetworkEntry>& networks() {
         entry_of(kResNet, {56}, 0.85, he),
         entry_of(kResNet, {110}, 1.7, he),
         entry_of(kResNet, {1202}, 19.4, he),
+        entry_of(kPreactResNet, {20}),
+        entry_of(kPreactResNet, {56}),
+        entry_of(kPreactResNet, {110}, 1.7, identity),
+        entry_of(kPreactResNet, {164}, 1.7, identity),
+        entry_of(kPreactResNet, {1001}, 10.2, identity),
         entry_of(kSeResNet, {20}),
         entry_of(kSeResNet, {56}),
         entry_of(kSeResNet, {110}, 1.7, wang),

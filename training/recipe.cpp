@@ -15,10 +15,11 @@ struct Recipe {
   double lr_factor, weight_decay, dropout;
 };
 
-// Wang et al. 2019, appendix. NOTE: SE-Wide-ResNets are not among theirs, and are trained as Wide-ResNets are.
+// Wang et al. 2019, appendix. NOTE: pre-activation networks and SE-Wide-ResNets are not among theirs, and are trained as ResNets and Wide-ResNets are.
 const std::vector<Recipe>& recipes() {
   static const std::vector<Recipe> list = {
       {"resnet", 160, 128, 0.1, {80, 120}, 0.1, 1e-4, 0},
+      {"preact_resnet", 160, 128, 0.1, {80, 120}, 0.1, 1e-4, 0},
       {"se_resnet", 200, 128, 0.1, {80, 120, 160}, 0.1, 1e-4, 0},
       {"wide_resnet", 240, 128, 0.1, {60, 120, 160, 200}, 0.2, 5e-4, 0.3},
       {"se_wide_resnet", 240, 128, 0.1, {60, 120, 160, 200}, 0.2, 5e-4, 0.3},

@@ -136,9 +136,10 @@ TEST(Recipe, IsThatOfTheFamily) {
     std::vector<std::int64_t> milestones;
     double lr_factor, weight_decay, dropout;
   };
-  for (const auto& e : {Expected{"resnet32", 160, 0.1, {80, 120}, 0.1, 1e-4, 0}, Expected{"se_resnet110", 200, 0.1, {80, 120, 160}, 0.1, 1e-4, 0},
-                        Expected{"wide_resnet28_10", 240, 0.1, {60, 120, 160, 200}, 0.2, 5e-4, 0.3},
-                        Expected{"se_wide_resnet16_8", 240, 0.1, {60, 120, 160, 200}, 0.2, 5e-4, 0.3}}) {
+  for (const auto& e :
+       {Expected{"resnet32", 160, 0.1, {80, 120}, 0.1, 1e-4, 0}, Expected{"preact_resnet110", 160, 0.1, {80, 120}, 0.1, 1e-4, 0},
+        Expected{"se_resnet110", 200, 0.1, {80, 120, 160}, 0.1, 1e-4, 0}, Expected{"wide_resnet28_10", 240, 0.1, {60, 120, 160, 200}, 0.2, 5e-4, 0.3},
+        Expected{"se_wide_resnet16_8", 240, 0.1, {60, 120, 160, 200}, 0.2, 5e-4, 0.3}}) {
     SCOPED_TRACE(e.model);
     const TrainConfig recipe = recipe_of(e.model);
     EXPECT_EQ(recipe.model, e.model);
