@@ -9,6 +9,7 @@
 #include "kernels/common/trace.h"
 #include "models/preact_resnet.h"
 #include "models/resnet.h"
+#include "models/resnext.h"
 #include "models/se_resnet.h"
 #include "models/wide_resnet.h"
 
@@ -91,7 +92,19 @@ const Family kSeWideResNet{
     .has_dropout = true,
 };
 
-const Family* const kFamilies[] = {&kResNet, &kPreactResNet, &kSeResNet, &kWideResNet, &kSeWideResNet};
+const Family kResNeXt{
+    .name = "resnext",
+    .title = "ResNeXt",
+    .separators = "_x",
+    .is_member = [](const Numbers& numbers) { return is_resnext_depth(numbers[0]); },
+    .build = [](const Numbers& numbers) -> Build {
+      return [=](const NetworkOptions& options) {
+        return std::make_unique<ResNeXt>(ResNeXtOptions{.depth = numbers[0], .cardinality = numbers[1], .width = numbers[2], .classes = options.classes});
+      };
+    },
+};
+
+const Family* const kFamilies[] = {&kResNet, &kPreactResNet, &kSeResNet, &kWideResNet, &kSeWideResNet, &kResNeXt};
 
 NetworkEntry entry_of(const Family& family, const Numbers& numbers, double paper_parameters = 0, const std::string& paper = "") {
   std::string text = std::to_string(numbers[0]);
@@ -132,7 +145,7 @@ std::unique_ptr<Network> NetworkEntry::make(const NetworkOptions& options) const
 const std::vector<NetworkEntry>& networks() {
   static const std::vector<NetworkEntry> list = [] {
     const std::string he = "He et al. 2016, table 6", identity = "He et al. 2016, Identity Mappings", wang = "Wang et al. 2019",
-                      zagoruyko = "Zagoruyko, Komodakis 2016";
+                      zagoruyko = "Zagoruyko, Komodakis 2016", xie = "Xie et al. 2017, table 7";
     return std::vector<NetworkEntry>{
         entry_of(kResNet, {8}),
         entry_of(kResNet, {14}),
@@ -155,6 +168,8 @@ const std::vector<NetworkEntry>& networks() {
         entry_of(kWideResNet, {40, 4}, 8.9, zagoruyko),
         entry_of(kSeWideResNet, {16, 8}),
         entry_of(kSeWideResNet, {28, 10}),
+        entry_of(kResNeXt, {29, 8, 64}, 34.4, xie),
+        entry_of(kResNeXt, {29, 16, 64}, 68.1, xie),
     };
   }();
   return list;

@@ -21,7 +21,8 @@ TEST(Registry, ListsTheNetworksOfThePaper) {
   for (const int depth : {8, 14, 20, 32, 44, 56, 110, 1202}) {
     EXPECT_EQ(std::count(names.begin(), names.end(), "resnet" + std::to_string(depth)), 1) << depth;
   }
-  for (const char* name : {"preact_resnet110", "preact_resnet164", "se_resnet110", "wide_resnet16_8", "wide_resnet28_10", "se_wide_resnet28_10"}) {
+  for (const char* name : {"preact_resnet110", "preact_resnet164", "se_resnet110", "wide_resnet16_8", "wide_resnet28_10", "se_wide_resnet28_10",
+                           "resnext29_8x64", "resnext29_16x64"}) {
     EXPECT_EQ(std::count(names.begin(), names.end(), name), 1) << name;
   }
 }
@@ -50,7 +51,8 @@ TEST(Registry, FindsMembersOfEveryFamily) {
                                                          {"preact_resnet173", "preact_resnet", "Pre-activation ResNet-173 for 32x32 images", 256},
                                                          {"se_resnet26", "se_resnet", "SE-ResNet-26 for 32x32 images", 64},
                                                          {"wide_resnet10_3", "wide_resnet", "Wide-ResNet-10_3 for 32x32 images", 192},
-                                                         {"se_wide_resnet10_2", "se_wide_resnet", "SE-Wide-ResNet-10_2 for 32x32 images", 128}}) {
+                                                         {"se_wide_resnet10_2", "se_wide_resnet", "SE-Wide-ResNet-10_2 for 32x32 images", 128},
+                                                         {"resnext11_2x4", "resnext", "ResNeXt-11_2x4 for 32x32 images", 1024}}) {
     const NetworkEntry entry = find_network(name);
     EXPECT_EQ(entry.name, name);
     EXPECT_EQ(entry.family, family);

@@ -139,7 +139,7 @@ TEST(Recipe, IsThatOfTheFamily) {
   for (const auto& e :
        {Expected{"resnet32", 160, 0.1, {80, 120}, 0.1, 1e-4, 0}, Expected{"preact_resnet110", 160, 0.1, {80, 120}, 0.1, 1e-4, 0},
         Expected{"se_resnet110", 200, 0.1, {80, 120, 160}, 0.1, 1e-4, 0}, Expected{"wide_resnet28_10", 240, 0.1, {60, 120, 160, 200}, 0.2, 5e-4, 0.3},
-        Expected{"se_wide_resnet16_8", 240, 0.1, {60, 120, 160, 200}, 0.2, 5e-4, 0.3}}) {
+        Expected{"se_wide_resnet16_8", 240, 0.1, {60, 120, 160, 200}, 0.2, 5e-4, 0.3}, Expected{"resnext29_8x64", 350, 0.05, {150, 225, 300}, 0.1, 5e-4, 0}}) {
     SCOPED_TRACE(e.model);
     const TrainConfig recipe = recipe_of(e.model);
     EXPECT_EQ(recipe.model, e.model);

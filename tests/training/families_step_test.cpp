@@ -31,7 +31,7 @@ TEST_P(FamiliesOnTheCard, ComputesInBf16) {
   EXPECT_NEAR(loss, expected, 0.05 * expected);
 }
 
-INSTANTIATE_TEST_SUITE_P(All, FamiliesOnTheCard, testing::Values("preact_resnet8", "se_resnet8", "wide_resnet10_1", "se_wide_resnet10_1"),
+INSTANTIATE_TEST_SUITE_P(All, FamiliesOnTheCard, testing::Values("preact_resnet8", "se_resnet8", "wide_resnet10_1", "se_wide_resnet10_1", "resnext11_2x4"),
                          [](const auto& name) { return std::string(name.param); });
 
 // Images of noise, eight of 32x32.
