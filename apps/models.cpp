@@ -20,11 +20,11 @@ void print_row(const NetworkEntry& entry, std::int64_t classes) {
   const auto network = entry.make(classes);
   const auto parameters = static_cast<double>(network->parameter_count());
   const std::string stated = entry.paper_parameters > 0 ? fmt::format("{:g} M", entry.paper_parameters) : "-";
-  fmt::print("{:<14} {:>12.0f} {:>9} {:>16.0f} {:>8}   {}\n", entry.name, parameters, stated, count_multiply_adds(entry, classes), network->feature_width(),
+  fmt::print("{:<20} {:>12.0f} {:>9} {:>16.0f} {:>8}   {}\n", entry.name, parameters, stated, count_multiply_adds(entry, classes), network->feature_width(),
              entry.paper);
 }
 
-void print_header() { fmt::print("{:<14} {:>12} {:>9} {:>16} {:>8}   {}\n", "model", "parameters", "paper", "multiply-adds", "features", "stated in"); }
+void print_header() { fmt::print("{:<20} {:>12} {:>9} {:>16} {:>8}   {}\n", "model", "parameters", "paper", "multiply-adds", "features", "stated in"); }
 
 int run_models(const Flags& flags) {
   if (flags.name.empty()) {

@@ -32,7 +32,7 @@ void install_signal_handlers() {
 struct Flags {
   TrainConfig config;  // holds what was given on the command line; `given` tells which
   std::string config_file;
-  int layers = 0;
+  int layers = 0, widen_factor = 0;
   bool resume = false;
   CLI::App* app = nullptr;
 };
@@ -47,6 +47,8 @@ void add_flags(CLI::App& app, Flags& flags) {
   app.add_option("--config", flags.config_file, "take the flags that are not given from this JSON file, e.g. the config.json of a run");
   app.add_flag("--resume", flags.resume, "go on with the run in --output");
   app.add_option("--layers", flags.layers, "depth of a family: --model resnet --layers 32 is --model resnet32")->check(CLI::PositiveNumber);
+  app.add_option("--widen-factor", flags.widen_factor, "width of a family: --model wide_resnet --layers 28 --widen-factor 10 is --model wide_resnet28_10")
+      ->check(CLI::PositiveNumber);
   visit_fields(flags.config, [&](const char* name, auto& member, const char* description) {
     using Member = std::remove_reference_t<decltype(member)>;
     const std::string flag = flag_of(name);
@@ -76,6 +78,7 @@ TrainConfig resolve(const Flags& flags) {
   if (file.contains("model") && file["model"].is_string()) model = file["model"].get<std::string>();
   if (is_given("model")) model = flags.config.model;
   if (flags.layers > 0) model += std::to_string(flags.layers);
+  if (flags.widen_factor > 0) model += fmt::format("_{}", flags.widen_factor);
   const TrainConfig recipe = recipe_of(model);
 
   TrainConfig config = recipe;
@@ -97,8 +100,9 @@ TrainConfig resolve(const Flags& flags) {
 void print_recipe(const TrainConfig& config) {
   std::string schedule = config.schedule;
   if (config.schedule == "step") schedule = fmt::format("x{:g} at epoch {}", config.lr_factor, fmt::join(config.milestones, ", "));
-  fmt::print("recipe     {} epochs, batch {}, lr {:g} ({}), momentum {:g}{}, weight decay {:g}, seed {}\n", config.epochs, config.batch_size, config.lr,
-             schedule, config.momentum, config.nesterov ? " Nesterov" : "", config.weight_decay, config.seed);
+  const std::string dropout = config.dropout > 0 ? fmt::format(", dropout {:g}", config.dropout) : "";
+  fmt::print("recipe     {} epochs, batch {}, lr {:g} ({}), momentum {:g}{}, weight decay {:g}{}, seed {}\n", config.epochs, config.batch_size, config.lr,
+             schedule, config.momentum, config.nesterov ? " Nesterov" : "", config.weight_decay, dropout, config.seed);
 }
 
 // What is wrong with the flags is wrong usage, not a run that failed.
@@ -140,7 +144,7 @@ const Subcommand train_command{{
     .name = "train",
     .help = "train a network",
     .declare = with_flags(add_flags, run_train),
-    .aliases = {{"--cos-lr", {"--schedule", "cosine"}}, {"--learning-rate", {"--lr"}}, {"--wd", {"--weight-decay"}}},
+    .aliases = {{"--cos-lr", {"--schedule", "cosine"}}, {"--droprate", {"--dropout"}}, {"--learning-rate", {"--lr"}}, {"--wd", {"--weight-decay"}}},
 }};
 
 }  // namespace

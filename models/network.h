@@ -13,6 +13,9 @@ class Network : public Module {
   // The last feature maps (N,H,W,A) of images (N,H,W,3), which are normalised.
   virtual Tensor maps(const Tensor& images) const = 0;
   virtual const Linear& classifier() const = 0;
+  // (1) i32 on the device, the number of the training step: written before each step by whoever trains. Undefined where nothing depends on it; what
+  // dropout drops does (layers/dropout.h).
+  virtual Tensor step() const { return {}; }
 
   // The mean of each map (N,A), which the classifier sees.
   Tensor features(const Tensor& images) const { return global_average(maps(images)); }

@@ -10,21 +10,34 @@
 
 namespace isda {
 
+struct NetworkOptions {
+  std::int64_t classes = 10;
+  double dropout = 0;      // probability of dropping, in networks that have dropout
+  std::uint64_t seed = 0;  // of what is dropped
+};
+
 struct NetworkEntry {
   std::string name;
+  std::string family;  // the name without its numbers
   std::string description;
   std::int64_t image_extent;  // the height and width it is made for
   double paper_parameters;    // millions, as its paper states; 0 where it gives none
   std::string paper;
-  std::function<std::unique_ptr<Network>(std::int64_t classes)> make;
+  bool has_dropout;
+  std::function<std::unique_ptr<Network>(const NetworkOptions&)> build;
+
+  // Throws Error where dropout is asked of a network that has none.
+  std::unique_ptr<Network> make(const NetworkOptions& options) const;
+  std::unique_ptr<Network> make(std::int64_t classes) const { return make({.classes = classes}); }
 };
 
 const std::vector<NetworkEntry>& networks();
 
-// Families are made by one rule, so any member of them is found: resnet26 too. Throws Error for an unknown name, suggesting the nearest.
+// Families are made by one rule, so any member of them is found: resnet26 and wide_resnet22_4 too. Throws Error for an unknown name, suggesting the
+// nearest.
 NetworkEntry find_network(const std::string& name);
 
-// Multiply-adds of the convolutions and linear layers for one image, counted by running it.
+// Multiply-adds of the convolutions and linear layers for one image, counted by a run in which nothing is computed.
 double count_multiply_adds(const NetworkEntry& entry, std::int64_t classes);
 
 }  // namespace isda

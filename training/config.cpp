@@ -78,6 +78,7 @@ void check(const TrainConfig& config) {
   check_range("lambda-0", config.lambda_0, 0, 1e6);
   check_range("label-smoothing", config.label_smoothing, 0, 0.999);
   require(config.label_smoothing == 0 || config.loss == "ce", "--label-smoothing goes with --loss ce, got --loss {}", config.loss);
+  check_range("dropout", config.dropout, 0, 0.999);
   check_range("epochs", config.epochs, 1, 1e6);
   check_range("batch-size", config.batch_size, 1, 1e6);
   check_range("lr", config.lr, 0, 1e6);

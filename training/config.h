@@ -19,6 +19,7 @@ struct TrainConfig {
   std::string covariance = "full";
   std::string covariance_pass = "auto";
   double label_smoothing = 0;
+  double dropout = 0;
 
   std::int64_t epochs = 160;
   std::int64_t batch_size = 128;
@@ -59,6 +60,7 @@ void visit_fields(Config& config, Field&& field) {
       "ISDA: when full covariances are updated and multiplied: ahead of the loss, on cuda beside the network; inline, in the loss; or auto: ahead on cuda with "
       "more than 128 features");
   field("label_smoothing", config.label_smoothing, "cross-entropy: share of the target spread over all classes");
+  field("dropout", config.dropout, "probability of dropping an activation, in networks that have dropout between their convolutions");
   field("epochs", config.epochs, "passes over the training images");
   field("batch_size", config.batch_size, "images a step");
   field("lr", config.lr, "learning rate of the first epoch");

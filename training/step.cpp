@@ -25,6 +25,8 @@ void TrainingStep::run(const Batch& batch) {
     copy(batch.indices, inputs.indices);
   else
     copy(batch.images, inputs.images);
+  const auto step = static_cast<std::int32_t>(next_step_++);
+  if (const Tensor number = network_.step()) copy(ConstView(&step, DType::i32, {1}), number);
 
   if (!inputs.memory) {
     compute(inputs);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // One training step: images, feature maps, loss, gradients, update, journal.
 //
-// On the card the host only enqueues: it waits for nothing, and what changes from step to step (indices, labels, epoch, learning rate, ratio, the journal's
-// row) lies in device memory. So the step of each batch size is run once as it is, which warms up the allocator, then recorded as one CUDA graph, and from
-// then on replayed: one launch for some hundreds of kernels. An epoch has two: of a full batch, and of the last one where it is smaller.
+// On the card the host only enqueues: it waits for nothing, and what changes from step to step (indices, labels, epoch, the step's number, learning rate,
+// ratio, the journal's row) lies in device memory. So the step of each batch size is run once as it is, which warms up the allocator, then recorded as one CUDA
+// graph, and from then on replayed: one launch for some hundreds of kernels. An epoch has two: of a full batch, and of the last one where it is smaller.
 #pragma once
 #include <map>
 #include <memory>
@@ -34,6 +34,8 @@ class TrainingStep {
 
   // Of which epoch the batches that follow are: their augmentation depends on it.
   void set_epoch(std::int32_t epoch);
+  // The number of the step that follows; those behind it count on. A network that drops at random does so by it, the same in a resumed run.
+  void set_step(std::int64_t step) { next_step_ = step; }
   // Enqueues a step on this batch, which may be changed when this returns.
   void run(const Batch& batch);
   // The losses and hits of the steps since the last reading; waits for them.
@@ -66,6 +68,7 @@ class TrainingStep {
   const Tensor epoch_;  // (1) i32
   std::map<std::int64_t, Sized> sized_;
   std::int64_t unread_ = 0;
+  std::int64_t next_step_ = 0;
 };
 
 }  // namespace isda

@@ -129,7 +129,7 @@ class Training {
         scope_(placement_),
         dataset_(load_dataset(config.dataset, config.data_dir)),
         directory_(config.output, is_resumed),
-        network_(find_network(config.model).make(dataset_.classes())),
+        network_(find_network(config.model).make({.classes = dataset_.classes(), .dropout = config.dropout, .seed = config.seed})),
         loss_(make_loss(config, *network_, placement_)),
         optimizer_(*network_, {.momentum = config.momentum, .weight_decay = config.weight_decay, .nesterov = config.nesterov}),
         train_images_(resident_images(dataset_, dataset_.train, device_.device)),
@@ -236,6 +236,7 @@ class Training {
     loss_->set_progress(static_cast<double>(progress_.epoch) / static_cast<double>(config_.epochs));
     loader_.start(static_cast<std::int32_t>(progress_.epoch), progress_.batch);
     step_.set_epoch(static_cast<std::int32_t>(progress_.epoch));
+    step_.set_step(progress_.step);
     begin_ = settled_ = Clock::now();
     epoch_seconds_ = 0;
     epoch_images_ = 0;

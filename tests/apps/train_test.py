@@ -61,6 +61,10 @@ class TrainTest(program.ProgramTest):
                                 "--batch_size", "48", "--max_steps", "1", "--output", "run")
         self.assertIn("(cosine)", printed)
         self.assertIn("resnet8", printed)
+        printed = self.succeeds("train", "--dataset", "shapes", "--data_dir", "shapes", "--model", "wide_resnet", "--layers", "10", "--widen-factor", "1",
+                                "--droprate", "0.25", "--epochs", "1", "--max_steps", "1", "--output", "wide")
+        self.assertIn("weight decay 0.0005, dropout 0.25", printed)
+        self.assertIn("wide_resnet10_1", printed)
 
     def test_signals_save_and_resume_goes_on(self):
         self.succeeds(*self.words("--epochs", "40", "--log-steps", "1", output="whole"))
@@ -176,7 +180,8 @@ class TrainTest(program.ProgramTest):
 
     def test_models(self):
         listed = self.succeeds("models")
-        self.assertIn("resnet110           1730714     1.7 M", listed)
+        self.assertIn("resnet110                 1730714     1.7 M", listed)
+        self.assertIn("wide_resnet28_10         36479194    36.5 M", listed)
         self.assertIn("layer3.0.downsample.0.weight", self.succeeds("models", "resnet20"))
         self.fails(1, "did you mean 'resnet20'", "models", "resnt20")
 

@@ -21,6 +21,10 @@ TEST(Registry, ListsTheNetworksOfThePaper) {
   for (const int depth : {8, 14, 20, 32, 44, 56, 110, 1202}) {
     EXPECT_EQ(std::count(names.begin(), names.end(), "resnet" + std::to_string(depth)), 1) << depth;
   }
+  for (const char* name : {"preact_resnet110", "preact_resnet164", "se_resnet110", "wide_resnet16_8", "wide_resnet28_10", "se_wide_resnet28_10",
+                           "resnext29_8x64", "resnext29_16x64"}) {
+    EXPECT_EQ(std::count(names.begin(), names.end(), name), 1) << name;
+  }
 }
 
 TEST(Registry, MakesANetworkOfTheClassesAskedFor) {
@@ -36,6 +40,44 @@ TEST(Registry, FindsOtherMembersOfTheFamily) {
   // Six layers less than ResNet-32.
   EXPECT_EQ(find_network("resnet32").make(10)->parameter_count() - entry.make(10)->parameter_count(),
             entry.make(10)->parameter_count() - find_network("resnet20").make(10)->parameter_count());
+}
+
+TEST(Registry, FindsMembersOfEveryFamily) {
+  struct Member {
+    const char *name, *family, *description;
+    std::int64_t width;
+  };
+  for (const auto& [name, family, description, width] : {Member{"preact_resnet8", "preact_resnet", "Pre-activation ResNet-8 for 32x32 images", 64},
+                                                         {"preact_resnet173", "preact_resnet", "Pre-activation ResNet-173 for 32x32 images", 256},
+                                                         {"se_resnet26", "se_resnet", "SE-ResNet-26 for 32x32 images", 64},
+                                                         {"wide_resnet10_3", "wide_resnet", "Wide-ResNet-10_3 for 32x32 images", 192},
+                                                         {"se_wide_resnet10_2", "se_wide_resnet", "SE-Wide-ResNet-10_2 for 32x32 images", 128},
+                                                         {"resnext11_2x4", "resnext", "ResNeXt-11_2x4 for 32x32 images", 1024}}) {
+    const NetworkEntry entry = find_network(name);
+    EXPECT_EQ(entry.name, name);
+    EXPECT_EQ(entry.family, family);
+    EXPECT_EQ(entry.description, description);
+    EXPECT_EQ(entry.make(7)->feature_width(), width) << name;
+    EXPECT_EQ(entry.make(7)->classes(), 7) << name;
+  }
+  // An SE-Wide-ResNet is more than a Wide-ResNet.
+  EXPECT_GT(find_network("se_wide_resnet10_2").make(10)->parameter_count(), find_network("wide_resnet10_2").make(10)->parameter_count());
+}
+
+TEST(Registry, NamesThatAreNearlyThoseOfAFamilyAreErrors) {
+  for (const char* name :
+       {"wide_resnet28", "wide_resnet28_", "wide_resnet28_0", "wide_resnet28_-1", "wide_resnet27_10", "wide_resnet28_10_3", "wide_resnet28x10", "resnext29_8",
+        "resnext29_8x", "resnext29_8x64d", "resnext28_8x64", "resnext29x8_64", "preact_resnet165", "se_resnet27"}) {
+    expect_error([&] { find_network(name); }, fmt::format("[models] there is no model '{}'", name));
+  }
+  expect_error([] { find_network("wide_resnet28"); }, "did you mean 'wide_resnet");
+}
+
+TEST(Registry, DropoutIsForNetworksThatHaveIt) {
+  EXPECT_TRUE(find_network("wide_resnet10_1").make({.dropout = 0.3})->step());
+  EXPECT_TRUE(find_network("se_wide_resnet10_1").make({.dropout = 0.3})->step());
+  EXPECT_FALSE(find_network("wide_resnet10_1").make(10)->step());
+  expect_error([] { find_network("resnet8").make({.dropout = 0.3}); }, "[models] resnet8 has no dropout, and 0.3 was asked for: leave --dropout out");
 }
 
 TEST(Registry, AnUnknownNameIsAnErrorThatSuggestsTheNearest) {

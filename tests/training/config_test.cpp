@@ -10,6 +10,7 @@
 #include <numbers>
 
 #include "kernels/common/error.h"
+#include "models/registry.h"
 #include "training/metrics.h"
 #include "training/recipe.h"
 #include "training/schedule.h"
@@ -77,6 +78,7 @@ TEST(Config, ChecksEveryField) {
   EXPECT_EQ(error([](TrainConfig& c) { c.covariance = "lowrank:64"; }), "");
   EXPECT_EQ(error([](TrainConfig& c) { c.covariance = "lowrank:0"; }),
             "--covariance is 'lowrank:0', expected full, diagonal or lowrank:R with R directions, 1 or more, e.g. lowrank:64");
+  EXPECT_NE(error([](TrainConfig& c) { c.dropout = 1; }).find("--dropout is 1, expected 0 to 0.999"), std::string::npos);
   EXPECT_NE(error([](TrainConfig& c) { c.milestones = {0}; }).find("--milestones"), std::string::npos);
 }
 
@@ -123,6 +125,40 @@ TEST(Schedule, CosineAndConstant) {
   EXPECT_DOUBLE_EQ(learning_rate(config, 0), 0.05 * (1 + std::cos(std::numbers::pi * 0.1)));
   EXPECT_NEAR(learning_rate(config, 4), 0.05, 1e-12);
   EXPECT_NEAR(learning_rate(config, 9), 0, 1e-12);
+}
+
+// Wang et al. 2019, and ResNet's recipe for networks of pre-activation, Wide-ResNet's for those with squeeze-and-excitation.
+TEST(Recipe, IsThatOfTheFamily) {
+  struct Expected {
+    const char* model;
+    std::int64_t epochs;
+    double lr;
+    std::vector<std::int64_t> milestones;
+    double lr_factor, weight_decay, dropout;
+  };
+  for (const auto& e :
+       {Expected{"resnet32", 160, 0.1, {80, 120}, 0.1, 1e-4, 0}, Expected{"preact_resnet110", 160, 0.1, {80, 120}, 0.1, 1e-4, 0},
+        Expected{"se_resnet110", 200, 0.1, {80, 120, 160}, 0.1, 1e-4, 0}, Expected{"wide_resnet28_10", 240, 0.1, {60, 120, 160, 200}, 0.2, 5e-4, 0.3},
+        Expected{"se_wide_resnet16_8", 240, 0.1, {60, 120, 160, 200}, 0.2, 5e-4, 0.3}, Expected{"resnext29_8x64", 350, 0.05, {150, 225, 300}, 0.1, 5e-4, 0}}) {
+    SCOPED_TRACE(e.model);
+    const TrainConfig recipe = recipe_of(e.model);
+    EXPECT_EQ(recipe.model, e.model);
+    EXPECT_EQ(recipe.epochs, e.epochs);
+    EXPECT_EQ(recipe.batch_size, 128);
+    EXPECT_EQ(recipe.lr, e.lr);
+    EXPECT_EQ(recipe.milestones, e.milestones);
+    EXPECT_EQ(recipe.lr_factor, e.lr_factor);
+    EXPECT_EQ(recipe.weight_decay, e.weight_decay);
+    EXPECT_EQ(recipe.dropout, e.dropout);
+    EXPECT_EQ(recipe.momentum, 0.9);
+    EXPECT_TRUE(recipe.nesterov);
+    EXPECT_EQ(recipe.schedule, "step");
+    EXPECT_EQ(error_of([&] { check(recipe); }), "");
+  }
+}
+
+TEST(Recipe, EveryNetworkHasOne) {
+  for (const NetworkEntry& entry : networks()) EXPECT_EQ(recipe_of(entry.name).model, entry.name);
 }
 
 TEST(Recipe, MilestonesScaleWithTheLengthOfTheRun) {

@@ -163,6 +163,31 @@ TEST_F(RunTest, ResumeEqualsNoInterruptionForEveryLoss) {
   }
 }
 
+// What is dropped depends on the step's number, which goes on where the run was stopped.
+TEST_F(RunTest, ResumeEqualsNoInterruptionWithDropout) {
+  const auto with = [&](double dropout, const std::string& name) {
+    TrainConfig c = config("dropout-" + name);
+    c.model = "wide_resnet10_1";
+    c.dropout = dropout;
+    return c;
+  };
+  const TrainConfig whole = with(0.3, "whole");
+  train(whole, false, {});
+  for (const int stop_after : {2, 4}) {
+    const TrainConfig parts = with(0.3, std::to_string(stop_after));
+    int steps = 0;
+    train(parts, false, {.stop_signal = [&] { return ++steps == stop_after ? SIGTERM : 0; }});
+    train(parts, true, {});
+    expect_same_files(whole, parts);
+  }
+  const TrainConfig without = with(0, "without");
+  train(without, false, {});
+  EXPECT_NE(text_of(fs::path(whole.output) / "steps.csv"), text_of(fs::path(without.output) / "steps.csv"));
+  TrainConfig wrong = with(0.3, "wrong");
+  wrong.model = "resnet8";
+  EXPECT_NE(error_of([&] { train(wrong, false, {}); }).find("resnet8 has no dropout"), std::string::npos);
+}
+
 // How far the loss moves the logits: not at all in the first epoch, whose ratio is 0.
 TEST_F(RunTest, LogsTheCorrectionOfEveryEpoch) {
   for (const char* loss : {"isda", "ce"}) {
