@@ -147,8 +147,7 @@ Covariance covariance_for(const Input& in, const std::string& flag, std::int64_t
   if (!in.contains("covariance")) return Covariance::full;
   const Shape shape = in.view("covariance").shape();
   if (shape.rank() == 2) return Covariance::diagonal;
-  const bool is_low_rank = shape.rank() == 3 && shape[2] == A && shape[1] > 1 && shape[1] < A;
-  return is_low_rank ? Covariance::low_rank(shape[1] - 1) : Covariance::full;
+  return kernels::is_low_rank_shape(shape, A) ? Covariance::low_rank(shape[1] - 1) : Covariance::full;
 }
 
 DeviceChoice device_for(const Input& in, const std::string& flag, DType type) {

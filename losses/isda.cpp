@@ -18,39 +18,6 @@ Tensor zeros(const Shape& shape) {
   return Tensor::zeros(shape, parameter_type(type), device);
 }
 
-}  // namespace
-
-ClassStatistics::ClassStatistics(std::int64_t classes, std::int64_t width, const Covariance& kind, std::int64_t most_samples)
-    : count(zeros({classes})), mean(zeros({classes, width})), covariance(zeros(kind.shape(classes, width))), kind_(kind) {
-  if (most_samples == 0) return;
-  require(kind == Covariance::full, "[isda] only full covariances are passed over ahead, and these are {}", kind.text());
-  const auto integers = [&] { return Tensor::zeros({classes}, DType::i32, count.device()); };
-  // NOTE: of labels drawn evenly a batch hardly ever has so many of one class; where it has, one more pass over that covariance follows.
-  const std::int64_t of_class = 8 + 2 * most_samples / classes;
-  const std::int64_t rows = kernels::PendingTerms::rows_for(classes, of_class, most_samples);
-  pending_ = {.count = integers(), .first = integers(), .keep = zeros({classes}), .rows = zeros({rows, width}), .of_class = of_class};
-}
-
-namespace {
-
-template <class Pending>
-kernels::PendingTerms view_of(const Pending& pending) {
-  return {.count = pending.count, .first = pending.first, .keep = pending.keep, .rows = pending.rows, .of_class = pending.of_class};
-}
-
-}  // namespace
-
-void ClassStatistics::update(const Tensor& features, const Tensor& labels) {
-  settle();
-  run(features.context(), kernels::IsdaUpdate{.features = features, .labels = labels, .count = count, .mean = mean, .covariance = covariance});
-}
-
-void ClassStatistics::settle() const {
-  if (pending_) run(count.context(), kernels::IsdaSettle{.covariance = covariance, .pending = view_of(*pending_)});
-}
-
-namespace {
-
 // Views that the host can read.
 struct HostStatistics {
   View count, mean, covariance;
@@ -84,6 +51,28 @@ void merge_class(const Covariance& kind, std::int64_t c, const HostStatistics& t
 }
 
 }  // namespace
+
+ClassStatistics::ClassStatistics(std::int64_t classes, std::int64_t width, const Covariance& kind, std::int64_t most_samples)
+    : count(zeros({classes})), mean(zeros({classes, width})), covariance(zeros(kind.shape(classes, width))), kind_(kind) {
+  if (most_samples == 0) return;
+  require(kind == Covariance::full, "[isda] only full covariances are passed over ahead, and these are {}", kind.text());
+  const auto integers = [&] { return Tensor::zeros({classes}, DType::i32, count.device()); };
+  // NOTE: of labels drawn evenly a batch hardly ever has so many of one class; where it has, one more pass over that covariance follows.
+  const std::int64_t of_class = 8 + 2 * most_samples / classes;
+  const std::int64_t rows = kernels::PendingTerms::rows_for(classes, of_class, most_samples);
+  pending_ = {.count = integers(), .first = integers(), .keep = zeros({classes}), .rows = zeros({rows, width}), .of_class = of_class};
+}
+
+kernels::PendingTerms ClassStatistics::Pending::view() const { return {.count = count, .first = first, .keep = keep, .rows = rows, .of_class = of_class}; }
+
+void ClassStatistics::update(const Tensor& features, const Tensor& labels) {
+  settle();
+  run(features.context(), kernels::IsdaUpdate{.features = features, .labels = labels, .count = count, .mean = mean, .covariance = covariance});
+}
+
+void ClassStatistics::settle() const {
+  if (pending_) run(count.context(), kernels::IsdaSettle{.covariance = covariance, .pending = pending_->view()});
+}
 
 void ClassStatistics::merge(const ClassStatistics& other) {
   require(other.covariance.shape() == covariance.shape(), "[isda] statistics of shape {} cannot be merged into {}", other.covariance.shape(),
@@ -121,6 +110,8 @@ const ClassStatistics& IsdaLoss::statistics() const {
   return statistics_;
 }
 
+kernels::Prepared IsdaLoss::Prepared::view() const { return {.slots = slots, .members = members, .u = u, .q = q}; }
+
 struct IsdaLoss::Arrays {
   Tensor maps, labels, weight, bias;            // given
   Tensor loss, correct, dmaps, dweight, dbias;  // made
@@ -137,17 +128,14 @@ void IsdaLoss::prepare(const Linear& classifier, const Tensor& labels) {
                .members = Tensor({2 * most + 2 + N}, DType::i32, device),
                .u = Tensor({most, C, A}, weight.type(), device),
                .q = Tensor({most, C}, weight.type(), device)};
-  const auto& [slots, members, u, q] = *prepared_;
-  run(device == Device::cuda ? fork_branch() : labels.context(), kernels::IsdaPrepare{.labels = labels,
-                                                                                      .weight = weight,
-                                                                                      .covariance = statistics_.covariance,
-                                                                                      .pending = view_of(*statistics_.pending_),
-                                                                                      .prepared = {.slots = slots, .members = members, .u = u, .q = q}});
+  run(device == Device::cuda ? fork_branch() : labels.context(),
+      kernels::IsdaPrepare{
+          .labels = labels, .weight = weight, .covariance = statistics_.covariance, .pending = statistics_.pending_->view(), .prepared = prepared_->view()});
 }
 
 void IsdaLoss::run_prepared(const Arrays& of) {
   if (of.labels.device() == Device::cuda) join_branch();
-  const auto [slots, members, u, q] = *std::exchange(prepared_, std::nullopt);
+  const Prepared prepared = *std::exchange(prepared_, std::nullopt);
   run(of.maps.context(), kernels::IsdaPreparedHead{.x = of.maps,
                                                    .labels = of.labels,
                                                    .weight = of.weight,
@@ -155,8 +143,8 @@ void IsdaLoss::run_prepared(const Arrays& of) {
                                                    .ratio = ratio_,
                                                    .count = statistics_.count,
                                                    .mean = statistics_.mean,
-                                                   .pending = view_of(*statistics_.pending_),
-                                                   .prepared = {.slots = slots, .members = members, .u = u, .q = q},
+                                                   .pending = statistics_.pending_->view(),
+                                                   .prepared = prepared.view(),
                                                    .loss = of.loss,
                                                    .correct = of.correct,
                                                    .dx = of.dmaps,

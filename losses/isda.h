@@ -13,6 +13,11 @@
 
 namespace isda {
 
+namespace kernels {
+struct PendingTerms;
+struct Prepared;
+}  // namespace kernels
+
 // Count, mean and covariance of the features of each class, as seen so far.
 class ClassStatistics {
  public:
@@ -41,6 +46,7 @@ class ClassStatistics {
   struct Pending {
     Tensor count, first, keep, rows;
     std::int64_t of_class;
+    kernels::PendingTerms view() const;
   };
 
   Covariance kind_;
@@ -69,6 +75,7 @@ class IsdaLoss : public Loss {
   // What is prepared for a batch; on the card it is there when the branch is joined.
   struct Prepared {
     Tensor slots, members, u, q;
+    kernels::Prepared view() const;
   };
   struct Arrays;  // what every form of the head has
   void run_whole(const Arrays& arrays) const;

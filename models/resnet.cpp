@@ -3,19 +3,16 @@
 
 namespace isda {
 
-BasicBlock::Downsample::Downsample(std::int64_t in, std::int64_t out, int stride)
-    : conv(child<Conv2d>("0", in, out, Conv2dOptions{.kernel = 1, .stride = stride})), bn(child<BatchNorm>("1", out)) {}
-
 BasicBlock::BasicBlock(std::int64_t in, std::int64_t out, int stride)
     : conv1_(child<Conv2d>("conv1", in, out, Conv2dOptions{.kernel = 3, .stride = stride, .padding = 1})),
       bn1_(child<BatchNorm>("bn1", out)),
       conv2_(child<Conv2d>("conv2", out, out, Conv2dOptions{.kernel = 3, .padding = 1})),
       bn2_(child<BatchNorm>("bn2", out)) {
-  if (stride != 1 || in != out) downsample_ = &child<Downsample>("downsample", in, out, stride);
+  if (Downsample::is_needed(in, out, stride)) downsample_ = &child<Downsample>("downsample", in, out, stride);
 }
 
 Tensor BasicBlock::operator()(const Tensor& x) const {
-  const Tensor shortcut = downsample_ ? downsample_->bn(downsample_->conv(x)) : x;
+  const Tensor shortcut = downsample_ ? (*downsample_)(x) : x;
   const Tensor y = conv2_(bn1_.relu_on_load(conv1_(x)));
   return bn2_(y, {.residual = shortcut, .relu = true});
 }

@@ -5,8 +5,7 @@
 #pragma once
 #include <vector>
 
-#include "layers/batch_norm.h"
-#include "layers/conv2d.h"
+#include "models/downsample.h"
 #include "models/network.h"
 
 namespace isda {
@@ -18,13 +17,6 @@ class BasicBlock : public Module {
   Tensor operator()(const Tensor& x) const;
 
  private:
-  // The convolution and normalisation of a shortcut that changes the shape; named 0 and 1 as in torchvision's Sequential.
-  struct Downsample : Module {
-    Downsample(std::int64_t in, std::int64_t out, int stride);
-    const Conv2d& conv;
-    const BatchNorm& bn;
-  };
-
   const Conv2d& conv1_;
   const BatchNorm& bn1_;
   const Conv2d& conv2_;

@@ -11,13 +11,11 @@ ResNeXtBlock::ResNeXtBlock(const ResNeXtBlockOptions& options)
       bn2_(child<BatchNorm>("bn2", options.inside)),
       conv3_(child<Conv2d>("conv3", options.inside, options.out, Conv2dOptions{.kernel = 1})),
       bn3_(child<BatchNorm>("bn3", options.out)) {
-  if (options.stride == 1 && options.in == options.out) return;
-  downsample_ = &child<Conv2d>("downsample.0", options.in, options.out, Conv2dOptions{.kernel = 1, .stride = options.stride});
-  downsample_bn_ = &child<BatchNorm>("downsample.1", options.out);
+  if (Downsample::is_needed(options.in, options.out, options.stride)) downsample_ = &child<Downsample>("downsample", options.in, options.out, options.stride);
 }
 
 Tensor ResNeXtBlock::operator()(const Tensor& x) const {
-  const Tensor shortcut = downsample_ ? (*downsample_bn_)((*downsample_)(x)) : x;
+  const Tensor shortcut = downsample_ ? (*downsample_)(x) : x;
   const Tensor y = conv2_(bn1_.relu_on_load(conv1_(x)));
   const Tensor z = conv3_(bn2_.relu_on_load(y));
   return bn3_(z, {.residual = shortcut, .relu = true});

@@ -6,8 +6,7 @@
 #pragma once
 #include <vector>
 
-#include "layers/batch_norm.h"
-#include "layers/conv2d.h"
+#include "models/downsample.h"
 #include "models/network.h"
 
 namespace isda {
@@ -31,8 +30,7 @@ class ResNeXtBlock : public Module {
   const BatchNorm& bn2_;
   const Conv2d& conv3_;
   const BatchNorm& bn3_;
-  const Conv2d* downsample_ = nullptr;  // both null where the shortcut is the identity
-  const BatchNorm* downsample_bn_ = nullptr;
+  const Downsample* downsample_ = nullptr;  // null where the shortcut is the identity
 };
 
 struct ResNeXtOptions {

@@ -13,14 +13,12 @@ SeBlock::SeBlock(const SeBlockOptions& options)
       conv2_(child<Conv2d>("conv2", options.out, options.out, Conv2dOptions{.kernel = 3, .padding = 1})),
       bn2_(child<BatchNorm>("bn2", options.out)),
       se_(child<SqueezeExcitation>("se", options.out, options.reduction)) {
-  if (options.stride == 1 && options.in == options.out) return;
-  downsample_ = &child<Conv2d>("downsample.0", options.in, options.out, Conv2dOptions{.kernel = 1, .stride = options.stride});
-  downsample_bn_ = &child<BatchNorm>("downsample.1", options.out);
+  if (Downsample::is_needed(options.in, options.out, options.stride)) downsample_ = &child<Downsample>("downsample", options.in, options.out, options.stride);
 }
 
 // NOTE: the gate comes between the normalisation and the addition, which therefore cannot be one pass.
 Tensor SeBlock::operator()(const Tensor& x) const {
-  const Tensor shortcut = downsample_ ? (*downsample_bn_)((*downsample_)(x)) : x;
+  const Tensor shortcut = downsample_ ? (*downsample_)(x) : x;
   const Tensor y = conv2_(bn1_.relu_on_load(conv1_(x)));
   return relu(add(se_(bn2_(y)), shortcut));
 }

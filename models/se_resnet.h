@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "layers/squeeze_excitation.h"
+#include "models/downsample.h"
 #include "models/network.h"
 
 namespace isda {
@@ -27,8 +28,7 @@ class SeBlock : public Module {
   const Conv2d& conv2_;
   const BatchNorm& bn2_;
   const SqueezeExcitation& se_;
-  const Conv2d* downsample_ = nullptr;  // both null where the shortcut is the identity
-  const BatchNorm* downsample_bn_ = nullptr;
+  const Downsample* downsample_ = nullptr;  // null where the shortcut is the identity
 };
 
 struct SeResNetOptions {

@@ -54,11 +54,10 @@ std::unique_ptr<ResidentImages> resident_images(const Dataset& dataset, const Sp
   return std::make_unique<ResidentImages>(split, dataset.mean, dataset.deviation, device);
 }
 
-// NOTE: up to 128 features one kernel of the card owns a class from its maps to their gradients, and there is no pass to move.
+// NOTE: where a block of the card owns a class, from its maps to their gradients, there is no pass to move.
 bool is_passed_ahead(const TrainConfig& config, const Network& network, Device device) {
-  constexpr std::int64_t kMostFeaturesInOneKernel = 128;
   if (config.covariance_pass != "auto") return config.covariance_pass == "ahead";
-  return config.loss == "isda" && config.covariance == "full" && device == Device::cuda && network.feature_width() > kMostFeaturesInOneKernel;
+  return config.loss == "isda" && config.covariance == "full" && device == Device::cuda && network.feature_width() > kernels::kMostFeaturesByClass;
 }
 
 StatisticsForecast forecast_of(const TrainConfig& config, const Network& network, const Placement& placement) {

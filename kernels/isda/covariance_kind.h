@@ -12,6 +12,11 @@ namespace isda::kernels {
 // low_rank   (C,1+R,A)  with R >= 1 and 1+R < A: S_c = diag(d_c) + V_c^T V_c, row 0 is d_c >= 0, the others are the directions V_c
 enum class CovarianceKind : std::uint8_t { full, diagonal, low_rank };
 
+// Whether this can be the shape of a low-rank covariance of so many features.
+inline bool is_low_rank_shape(const Shape& shape, std::int64_t features) {
+  return shape.rank() == 3 && shape[2] == features && shape[1] > 1 && shape[1] < features;
+}
+
 inline CovarianceKind kind_of(const ConstView& covariance) {
   if (covariance.shape().rank() == 2) return CovarianceKind::diagonal;
   return covariance.extent(1) == covariance.extent(2) ? CovarianceKind::full : CovarianceKind::low_rank;

@@ -3,9 +3,7 @@
 #include <algorithm>
 
 #include "kernels/common/check.h"
-#include "kernels/isda/isda.h"
-#include "kernels/pooling/pooling.h"
-#include "kernels/softmax_cross_entropy/softmax_cross_entropy.h"
+#include "kernels/isda/host_head.h"
 
 namespace isda::kernels {
 
@@ -35,22 +33,8 @@ void run(Cpu, const Context& context, const IsdaHead& op) {
                         .slots = slots,
                         .u = u});
 
-  const View plain_loss = made({1}), daugmented = made({N, C}), dfeatures = made({N, A});
-  run(Cpu{}, context, SoftmaxCrossEntropy{.logits = logits, .labels = op.labels, .loss = plain_loss, .correct = op.correct});
-  run(Cpu{}, context, SoftmaxCrossEntropy{.logits = augmented, .labels = op.labels, .loss = op.loss, .dlogits = daugmented});
-  run(Cpu{}, context,
-      IsdaBackward{.daugmented = daugmented,
-                   .features = features,
-                   .labels = op.labels,
-                   .weight = op.weight,
-                   .covariance = op.covariance,
-                   .slots = slots,
-                   .u = u,
-                   .ratio = op.ratio,
-                   .dfeatures = dfeatures,
-                   .dweight = op.dweight,
-                   .dbias = op.dbias});
-  run(Cpu{}, context, GlobalAverageBackward{.dy = dfeatures, .dx = as_maps(op.dx)});
+  finish_on_host(Cpu{}, context, op, {.features = features, .logits = logits, .augmented = augmented, .covariance = op.covariance, .slots = slots, .u = u},
+                 made);
 }
 
 }  // namespace isda::kernels

@@ -7,9 +7,8 @@
 #include "kernels/common/parallel.h"
 #include "kernels/isda/covariance_pass.h"
 #include "kernels/isda/host_checks.h"
+#include "kernels/isda/host_head.h"
 #include "kernels/isda/prepared_head.h"
-#include "kernels/pooling/pooling.h"
-#include "kernels/softmax_cross_entropy/softmax_cross_entropy.h"
 
 namespace isda::kernels {
 
@@ -163,22 +162,9 @@ void run(Cpu, const Context& context, const IsdaPreparedHead& op) {
     }
   }
 
-  const View plain_loss = made({1}), daugmented = made({N, C}), dfeatures = made({N, A});
-  run(Cpu{}, context, SoftmaxCrossEntropy{.logits = logits, .labels = op.labels, .loss = plain_loss, .correct = op.correct});
-  run(Cpu{}, context, SoftmaxCrossEntropy{.logits = augmented, .labels = op.labels, .loss = op.loss, .dlogits = daugmented});
-  run(Cpu{}, context,
-      IsdaBackward{.daugmented = daugmented,
-                   .features = features,
-                   .labels = op.labels,
-                   .weight = op.weight,
-                   .covariance = ConstView(u.data(), DType::f32, {C, A, A}),  // full, as its shape tells; not read
-                   .slots = op.prepared.slots,
-                   .u = u,
-                   .ratio = op.ratio,
-                   .dfeatures = dfeatures,
-                   .dweight = op.dweight,
-                   .dbias = op.dbias});
-  run(Cpu{}, context, GlobalAverageBackward{.dy = dfeatures, .dx = as_maps(op.dx)});
+  const ConstView full(nullptr, DType::f32, {C, A, A});
+  finish_on_host(Cpu{}, context, op, {.features = features, .logits = logits, .augmented = augmented, .covariance = full, .slots = op.prepared.slots, .u = u},
+                 made);
 }
 
 void run(Cpu, const Context& context, const IsdaSettle& op) {

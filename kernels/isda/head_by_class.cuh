@@ -5,8 +5,7 @@
 
 namespace isda::kernels {
 
-// Full covariances, of up to 128 features.
-inline constexpr std::int64_t kMostFeaturesByClass = 128;
+// Full covariances, of up to kMostFeaturesByClass features.
 void head_by_class(const Context& context, const IsdaHead& op);
 
 // Diagonal covariances, where what the classes add to dW is not too much to lie in memory for each of them.

@@ -129,6 +129,9 @@ struct IsdaHead {
 };
 ISDA_OPERATION(IsdaHead);
 
+// Up to so many features, with full covariances, the head on the card is one kernel in which a block owns a class, and the sums over the classes.
+inline constexpr std::int64_t kMostFeaturesByClass = 128;
+
 // Features are maps of one pixel.
 template <class AnyView>
 AnyView as_maps(const AnyView& x) {

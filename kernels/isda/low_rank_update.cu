@@ -2,9 +2,9 @@
 // The update of covariances of low rank (low_rank.h): a block of 256 threads owns a class, chunk after chunk of its terms, and does all of it.
 //
 //   multiply   the Gram matrix of the candidates, by tiles of 64 x 64 (tile.cuh); what lies below the diagonal is what lies above it
-//   turn       its eigenvectors, by the rotations of jacobi.h: those of a round at once. A round is two steps. Thread i works out rotation i; then every pair
-//   of
-//              rotations (i,j) turns the four elements of G that their rows and columns have in common, and rotation i two rows of E. Nothing is in two places
+//   turn       its eigenvectors, by the rotations of jacobi.h: those of a round at once. A round is two steps. Thread i works out rotation i; then every
+//              pair of rotations (i,j) turns the four elements of G that their rows and columns have in common, and rotation i two rows of E. Nothing is in
+//              two places
 //   sort       the places of the eigenvalues, and E transposed in that order, in the place of G
 //   rotate     64 features at a time: the candidates to shared memory, the first R rows of E times them by tiles: V_c. What the squares of the candidates are
 //              more than those of V_c goes to d_c
@@ -282,7 +282,7 @@ __global__ void __launch_bounds__(kThreads, 2) low_rank_update_kernel(const __gr
   const float* terms = op.terms.rows + op.terms.first_row(op.members, slot) * op.A;
   for (int first = 0; first <= m; first += kChunk) {
     const int count = op.R + (m + 1 - first < kChunk ? m + 1 - first : kChunk), n = round_up(count);
-    const float keep = first == 0 ? op.terms.keep[slot] : 1.0f, scale = sqrtf(keep);
+    const float keep = first == 0 ? op.terms.kept(op.members, slot) : 1.0f, scale = sqrtf(keep);
     const Candidates B{.V = V,
                        .terms = terms + std::int64_t{first} * op.A,
                        .A = op.A,

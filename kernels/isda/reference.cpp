@@ -5,31 +5,13 @@
 
 #include "kernels/common/grid.h"
 #include "kernels/isda/host_checks.h"
+#include "kernels/isda/host_head.h"
 #include "kernels/isda/low_rank.h"
-#include "kernels/pooling/pooling.h"
-#include "kernels/softmax_cross_entropy/softmax_cross_entropy.h"
+#include "kernels/isda/reference_parts.h"
 
 namespace isda::kernels {
 
 namespace {
-
-using Vector = std::vector<double>;
-
-// The samples of class c, in order.
-std::vector<std::int64_t> samples_of(const ConstView& labels, std::int64_t c) {
-  std::vector<std::int64_t> samples;
-  for (std::int64_t i = 0; i < labels.size(); ++i) {
-    if (static_cast<std::int64_t>(labels.at(i)) == c) samples.push_back(i);
-  }
-  return samples;
-}
-
-// D_c[j] = w_j - w_c
-Vector difference(const ConstView& weight, std::int64_t j, std::int64_t c) {
-  Vector d(static_cast<std::size_t>(weight.extent(1)));
-  for (std::size_t a = 0; a < d.size(); ++a) d[a] = weight.at(j, a) - weight.at(c, a);
-  return d;
-}
 
 // d V_c^T
 Vector times_directions(const Vector& d, const ConstView& covariance, std::int64_t c) {
@@ -55,30 +37,6 @@ Vector times_covariance(const Vector& d, const ConstView& covariance, std::int64
     }
   }
   return u;
-}
-
-// An array in double that nobody outside sees.
-struct Between {
-  explicit Between(const Shape& shape) : values(static_cast<std::size_t>(shape.size())), view(values.data(), DType::f64, shape) {}
-
-  Vector values;
-  View view;
-};
-
-double dot(const Vector& a, const Vector& b) {
-  double sum = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) sum += a[i] * b[i];
-  return sum;
-}
-
-// What the batch adds to the covariance of a class as a sum of z z^T (members.h).
-std::vector<Vector> terms_of(const IsdaUpdate& op, const std::vector<std::int64_t>& samples, const Vector& nu, const Vector& shift, double w) {
-  std::vector<Vector> terms(samples.size() + 1, Vector(nu.size()));
-  for (std::size_t k = 0; k < samples.size(); ++k) {
-    for (std::size_t a = 0; a < nu.size(); ++a) terms[k][a] = std::sqrt(w / static_cast<double>(samples.size())) * (op.features.at(samples[k], a) - nu[a]);
-  }
-  for (std::size_t a = 0; a < nu.size(); ++a) terms.back()[a] = std::sqrt(w * (1 - w)) * shift[a];
-  return terms;
 }
 
 }  // namespace
@@ -197,12 +155,14 @@ void run(Reference, const Context& context, const IsdaHead& op) {
   const std::int64_t N = op.x.extent(0);
   const auto [C, A] = op.weight.extents<2>();
   check_labels(op.name, op.labels, C);
-  const Between features({N, A}), logits({N, C}), augmented({N, C}), u({std::min(N, C), C, width_of_u(op.covariance)});
+  Doubles make;
+  const View features = make({N, A}), logits = make({N, C}), augmented = make({N, C});
+  const View u = is_diagonal(op.covariance) ? View() : make({std::min(N, C), C, width_of_u(op.covariance)});
   std::vector<std::int32_t> slot_numbers(static_cast<std::size_t>(C));
-  const View slots(slot_numbers.data(), DType::i32, {C}), kept_u = is_diagonal(op.covariance) ? View() : u.view;
-  run(Reference{}, context, GlobalAverage{.x = as_maps(op.x), .y = features.view});
+  const View slots(slot_numbers.data(), DType::i32, {C});
+  run(Reference{}, context, GlobalAverage{.x = as_maps(op.x), .y = features});
   run(Reference{}, context,
-      IsdaUpdateForward{.features = features.view,
+      IsdaUpdateForward{.features = features,
                         .labels = op.labels,
                         .weight = op.weight,
                         .bias = op.bias,
@@ -210,27 +170,12 @@ void run(Reference, const Context& context, const IsdaHead& op) {
                         .count = op.count,
                         .mean = op.mean,
                         .covariance = op.covariance,
-                        .logits = logits.view,
-                        .augmented_logits = augmented.view,
+                        .logits = logits,
+                        .augmented_logits = augmented,
                         .slots = slots,
-                        .u = kept_u});
-
-  const Between plain_loss({1}), daugmented({N, C}), dfeatures({N, A});
-  run(Reference{}, context, SoftmaxCrossEntropy{.logits = logits.view, .labels = op.labels, .loss = plain_loss.view, .correct = op.correct});
-  run(Reference{}, context, SoftmaxCrossEntropy{.logits = augmented.view, .labels = op.labels, .loss = op.loss, .dlogits = daugmented.view});
-  run(Reference{}, context,
-      IsdaBackward{.daugmented = daugmented.view,
-                   .features = features.view,
-                   .labels = op.labels,
-                   .weight = op.weight,
-                   .covariance = op.covariance,
-                   .slots = slots,
-                   .u = kept_u,
-                   .ratio = op.ratio,
-                   .dfeatures = dfeatures.view,
-                   .dweight = op.dweight,
-                   .dbias = op.dbias});
-  run(Reference{}, context, GlobalAverageBackward{.dy = dfeatures.view, .dx = as_maps(op.dx)});
+                        .u = u});
+  const CorrectedLogits corrected{.features = features, .logits = logits, .augmented = augmented, .covariance = op.covariance, .slots = slots, .u = u};
+  finish_on_host(Reference{}, context, op, corrected, make);
 }
 
 }  // namespace isda::kernels

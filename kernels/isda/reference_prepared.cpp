@@ -6,15 +6,13 @@
 
 #include "kernels/common/grid.h"
 #include "kernels/isda/host_checks.h"
+#include "kernels/isda/host_head.h"
 #include "kernels/isda/prepared_head.h"
-#include "kernels/pooling/pooling.h"
-#include "kernels/softmax_cross_entropy/softmax_cross_entropy.h"
+#include "kernels/isda/reference_parts.h"
 
 namespace isda::kernels {
 
 namespace {
-
-using Vector = std::vector<double>;
 
 // What is pending of class c reaches its covariance.
 void settle(const View& covariance, const PendingTerms& pending, std::int64_t c) {
@@ -29,31 +27,20 @@ void settle(const View& covariance, const PendingTerms& pending, std::int64_t c)
   pending.count.set(0, c);
 }
 
-// The batch by classes, in double.
+// The batch by classes.
 struct Batch {
   std::vector<std::int64_t> classes;               // those present
   std::vector<std::vector<std::int64_t>> samples;  // of each
 
   Batch(const ConstView& labels, std::int64_t C) {
     for (std::int64_t c = 0; c < C; ++c) {
-      std::vector<std::int64_t> own;
-      for (std::int64_t i = 0; i < labels.size(); ++i) {
-        if (static_cast<std::int64_t>(labels.at(i)) == c) own.push_back(i);
-      }
+      const auto own = samples_of(labels, c);
       if (own.empty()) continue;
       classes.push_back(c);
       samples.push_back(own);
     }
   }
   std::size_t present() const { return classes.size(); }
-};
-
-// An array in double that nobody outside sees.
-struct Between {
-  explicit Between(const Shape& shape) : values(static_cast<std::size_t>(shape.size())), view(values.data(), DType::f64, shape) {}
-
-  Vector values;
-  View view;
 };
 
 // Folds the samples of class c into count and mean; their terms are pending from now on, from row `first` on.
@@ -105,14 +92,14 @@ void run(Reference, const Context&, const IsdaPrepare& op) {
   // Multiply.
   for (std::int64_t slot = 0; slot < static_cast<std::int64_t>(batch.present()); ++slot) {
     const std::int64_t c = batch.classes[static_cast<std::size_t>(slot)];
-    const auto difference = [&](std::int64_t j, std::int64_t a) { return op.weight.at(j, a) - op.weight.at(c, a); };
     for (std::int64_t j = 0; j < C; ++j) {
+      const Vector d = difference(op.weight, j, c);
       double product = 0;
-      for (std::int64_t b = 0; b < A; ++b) {
+      for (std::size_t b = 0; b < d.size(); ++b) {
         double sum = 0;
-        for (std::int64_t a = 0; a < A; ++a) sum += difference(j, a) * op.covariance.at(c, a, b);
+        for (std::size_t a = 0; a < d.size(); ++a) sum += d[a] * op.covariance.at(c, a, b);
         u.set(sum, slot, j, b);
-        product += sum * difference(j, b);
+        product += sum * d[b];
       }
       q.set(product, slot, j);
     }
@@ -126,13 +113,14 @@ void run(Reference, const Context& context, const IsdaPreparedHead& op) {
   check_slots(op.name, op.labels, op.prepared.slots);
   const Batch batch(op.labels, C);
   const double ratio = op.ratio.at(0);
-  const Between features({N, A}), logits({N, C}), augmented({N, C}), u({std::min(N, C), C, A});
-  run(Reference{}, context, GlobalAverage{.x = as_maps(op.x), .y = features.view});
+  Doubles make;
+  const View features = make({N, A}), logits = make({N, C}), augmented = make({N, C}), u = make({std::min(N, C), C, A});
+  run(Reference{}, context, GlobalAverage{.x = as_maps(op.x), .y = features});
   for (const auto [i, j] : grid(N, C)) {
     double z = op.bias ? op.bias.at(j) : 0;
-    for (std::int64_t a = 0; a < A; ++a) z += features.view.at(i, a) * op.weight.at(j, a);
-    logits.view.set(z, i, j);
-    augmented.view.set(z, i, j);
+    for (std::int64_t a = 0; a < A; ++a) z += features.at(i, a) * op.weight.at(j, a);
+    logits.set(z, i, j);
+    augmented.set(z, i, j);
   }
 
   std::int64_t behind = C * op.pending.of_class;
@@ -141,39 +129,27 @@ void run(Reference, const Context& context, const IsdaPreparedHead& op) {
     const auto terms = static_cast<std::int64_t>(batch.samples[slot].size()) + 1;
     const std::int64_t first = terms <= op.pending.of_class ? c * op.pending.of_class : behind;
     behind += terms;
-    fold(op, features.view, c, batch.samples[slot], first);
+    fold(op, features, c, batch.samples[slot], first);
     // U'_c and Q'[c,j]
     const double keep = op.pending.keep.at(c);
     for (std::int64_t j = 0; j < C; ++j) {
+      const Vector d = difference(op.weight, j, c);
       double q = keep * op.prepared.q.at(at, j);
-      for (std::int64_t a = 0; a < A; ++a) u.view.set(keep * op.prepared.u.at(at, j, a), at, j, a);
+      for (std::int64_t a = 0; a < A; ++a) u.set(keep * op.prepared.u.at(at, j, a), at, j, a);
       for (std::int64_t k = first; k < first + terms; ++k) {
         double t = 0;
-        for (std::int64_t a = 0; a < A; ++a) t += op.pending.rows.at(k, a) * (op.weight.at(j, a) - op.weight.at(c, a));
+        for (std::size_t a = 0; a < d.size(); ++a) t += op.pending.rows.at(k, a) * d[a];
         q += t * t;
-        for (std::int64_t a = 0; a < A; ++a) u.view.set(u.view.at(at, j, a) + t * op.pending.rows.at(k, a), at, j, a);
+        for (std::int64_t a = 0; a < A; ++a) u.set(u.at(at, j, a) + t * op.pending.rows.at(k, a), at, j, a);
       }
       if (ratio == 0) continue;
-      for (const auto i : batch.samples[slot]) augmented.view.set(logits.view.at(i, j) + ratio / 2 * q, i, j);
+      for (const auto i : batch.samples[slot]) augmented.set(logits.at(i, j) + ratio / 2 * q, i, j);
     }
   }
 
-  const Between plain_loss({1}), daugmented({N, C}), dfeatures({N, A});
-  run(Reference{}, context, SoftmaxCrossEntropy{.logits = logits.view, .labels = op.labels, .loss = plain_loss.view, .correct = op.correct});
-  run(Reference{}, context, SoftmaxCrossEntropy{.logits = augmented.view, .labels = op.labels, .loss = op.loss, .dlogits = daugmented.view});
-  run(Reference{}, context,
-      IsdaBackward{.daugmented = daugmented.view,
-                   .features = features.view,
-                   .labels = op.labels,
-                   .weight = op.weight,
-                   .covariance = ConstView(op.prepared.u.data(), DType::f64, {C, A, A}),  // full, as its shape tells; not read
-                   .slots = op.prepared.slots,
-                   .u = u.view,
-                   .ratio = op.ratio,
-                   .dfeatures = dfeatures.view,
-                   .dweight = op.dweight,
-                   .dbias = op.dbias});
-  run(Reference{}, context, GlobalAverageBackward{.dy = dfeatures.view, .dx = as_maps(op.dx)});
+  const ConstView full(nullptr, DType::f64, {C, A, A});
+  finish_on_host(Reference{}, context, op,
+                 {.features = features, .logits = logits, .augmented = augmented, .covariance = full, .slots = op.prepared.slots, .u = u}, make);
 }
 
 void run(Reference, const Context&, const IsdaSettle& op) {

@@ -27,8 +27,7 @@ void check(const IsdaDraw& op) {
   check_given(op.name, "covariance", op.covariance);
   const std::int64_t C = op.covariance.extent(0);
   const Shape& shape = op.covariance.shape();
-  const bool is_low_rank = shape.rank() == 3 && shape[2] == A && shape[1] >= 2 && shape[1] < A;
-  require(shape == Shape{C, A, A} || shape == Shape{C, A} || is_low_rank,
+  require(shape == Shape{C, A, A} || shape == Shape{C, A} || is_low_rank_shape(shape, A),
           "[{}] covariance is {}, expected (C,{},{}) (full), (C,{}) (diagonal) or (C,1+R,{}) with 1+R below {} (low rank)", op.name, shape, A, A, A, A, A);
   check_type(op.name, "covariance", op.covariance, op.features.type());
   check_shape(op.name, "ratio", op.ratio, {1}, "one number");

@@ -12,6 +12,15 @@
 
 namespace isda {
 
+// Which sanitizer the kernels are compiled with. NOTE: what they look for hardly depends on the order of threads, and they take many times as long.
+#if defined(ISDA_EMULATOR_THREAD)
+inline constexpr bool kSeesThreads = true, kIsSanitized = true;
+#elif defined(ISDA_EMULATOR_ADDRESS) || defined(ISDA_EMULATOR_MEMORY)
+inline constexpr bool kSeesThreads = false, kIsSanitized = true;
+#else
+inline constexpr bool kSeesThreads = false, kIsSanitized = false;
+#endif
+
 // While one lives, the emulated card also reports what a card allows and no kernel of the house does (kernels/emulator/emulator.h).
 class Strictly {
  public:

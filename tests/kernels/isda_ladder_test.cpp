@@ -23,15 +23,6 @@ using ladder::Level, ladder::levels;
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
-// NOTE: as for the declared cases (operations_test.cpp).
-#if defined(ISDA_EMULATOR_THREAD)
-constexpr bool kIsSanitized = true, kHasOrders = false;
-#elif defined(ISDA_EMULATOR_ADDRESS) || defined(ISDA_EMULATOR_MEMORY)
-constexpr bool kIsSanitized = true, kHasOrders = true;
-#else
-constexpr bool kIsSanitized = false, kHasOrders = true;
-#endif
-
 // A head by one of the levels as an operation, so that a problem can hold it.
 struct OfLevel {
   static constexpr auto name = "isda_ladder";
@@ -154,7 +145,7 @@ TEST_P(IsdaLadder, IsTheDefinitionWithTheSameBitsInEveryOrder) {
   const Strictly strictly;
   for (const Sizes& s : kShapes) {
     // NOTE: ThreadSanitizer, under which a problem takes 30 times as long, sees every barrier in these.
-    if (!kHasOrders && !s.has_orders) continue;
+    if (kSeesThreads && !s.has_orders) continue;
     SCOPED_TRACE(fmt::format("ISDA_TEST_SEED={} N {}, C {}, A {}", test_seed(), s.N, s.C, s.A));
     const Expected expected(s, DType::f32);
     Problem first(DType::f32, test_seed(), Device::cuda), actual(DType::f32, test_seed(), Device::cuda);
@@ -162,7 +153,7 @@ TEST_P(IsdaLadder, IsTheDefinitionWithTheSameBitsInEveryOrder) {
     make(actual, level(), s);
     first.run(Context(Device::cuda));
     expected.expect_of(first, 5e-6);
-    if (!kHasOrders || !s.has_orders) continue;
+    if (kSeesThreads || !s.has_orders) continue;
     for_each_order(
         [&](const std::string& order) {
           SCOPED_TRACE(order);
@@ -177,7 +168,7 @@ TEST_P(IsdaLadder, IsTheDefinitionWithTheSameBitsInEveryOrder) {
 }
 
 TEST_P(IsdaLadder, TakesMapsOfBf16AndArraysThatAreNotAligned) {
-  if (!kHasOrders) return;
+  if (kSeesThreads) return;
   const Strictly strictly;
   for (const Sizes& s : {Sizes{12, 30, 70, 0, 0.7, 4}, Sizes{6, 133, 12, 2}}) {
     SCOPED_TRACE(fmt::format("ISDA_TEST_SEED={} N {}, C {}, A {}", test_seed(), s.N, s.C, s.A));

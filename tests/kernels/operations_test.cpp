@@ -153,14 +153,6 @@ class Threads : public testing::Test {
   Make make_;
 };
 
-// NOTE: what sanitizers look for hardly depends on the order, and they take many times as long.
-#if defined(ISDA_EMULATOR_THREAD)
-constexpr bool kHasOrders = false, kHasThreads = true;
-#elif defined(ISDA_EMULATOR_ADDRESS) || defined(ISDA_EMULATOR_MEMORY)
-constexpr bool kHasOrders = false, kHasThreads = false;
-#else
-constexpr bool kHasOrders = true, kHasThreads = false;
-#endif
 // Of a problem that ThreadSanitizer sees.
 constexpr std::size_t kMostBytesOfThreads = 1 << 20;
 
@@ -179,7 +171,7 @@ class Cuda : public testing::Test {
   void TestBody() override {
     if (!cuda::card().is_usable) GTEST_SKIP() << cuda::card().description;
     Problem expected = problem_of(make_, type_, test_seed());
-    if (kHasThreads && bytes_of(expected) > kMostBytesOfThreads)
+    if (kSeesThreads && bytes_of(expected) > kMostBytesOfThreads)
       GTEST_SKIP() << "left to the other sanitizers: minutes, for accesses that smaller shapes make, too";
     SCOPED_TRACE(fmt::format("ISDA_TEST_SEED={} {} {}", test_seed(), name_of(type_), expected.label()));
     expected.run(Context(Device::reference));
@@ -196,7 +188,7 @@ class Cuda : public testing::Test {
         EXPECT_TRUE(are_same_bits(actual.arrays()[i].view, first.arrays()[i].view)) << expected.arrays()[i].name << " differs between two runs";
       }
     };
-    if (kHasOrders) for_each_order(run_in);
+    if (!kIsSanitized) for_each_order(run_in);
     SCOPED_TRACE("arrays that are not aligned, in reverse");
     const InReverse in_reverse;
     Problem shifted = problem_of(make_, type_, test_seed(), Device::cuda, 1);

@@ -86,6 +86,17 @@ inline void expect_same_step(const StepOutcome& got, const StepOutcome& expected
     expect_close(got.buffers[i].tensor, expected.buffers[i].tensor, tolerance, expected.buffers[i].name);
 }
 
+// All gradients of a block of `channels`, its parameters' and that of its input, are those of differences.
+template <class Block>
+void expect_block_gradients(const Block& block, std::int64_t channels) {
+  randomise(block, 50, 0.7);
+  const Tensor x = random_parameter({2, 4, 4, channels}, 60);
+  auto leaves = block.parameters();
+  leaves.push_back({"x", x});
+  expect_gradients(
+      leaves, [&] { return block(x); }, 1e-6);
+}
+
 inline bool has_name(const std::vector<NamedTensor>& tensors, const std::string& name) {
   return std::any_of(tensors.begin(), tensors.end(), [&](const NamedTensor& tensor) { return tensor.name == name; });
 }

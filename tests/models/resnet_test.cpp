@@ -12,6 +12,7 @@
 #include "tests/core/expect_error.h"
 #include "tests/layers/numeric_gradient.h"
 #include "tests/losses/labels.h"
+#include "tests/models/expect_network.h"
 
 namespace isda {
 namespace {
@@ -195,12 +196,7 @@ TEST(BasicBlock, Gradients) {
   for (const int stride : {1, 2}) {
     SCOPED_TRACE(stride);
     const BasicBlock block(2, stride == 1 ? 2 : 3, stride);
-    randomise(block, 50, 0.7);
-    const Tensor x = random_parameter({2, 4, 4, 2}, 60);
-    auto leaves = block.parameters();
-    leaves.push_back({"x", x});
-    expect_gradients(
-        leaves, [&] { return block(x); }, 1e-6);
+    expect_block_gradients(block, 2);
   }
 }
 

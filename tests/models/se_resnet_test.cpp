@@ -73,12 +73,7 @@ TEST(SeBlock, Gradients) {
   for (const int stride : {1, 2}) {
     SCOPED_TRACE(stride);
     const SeBlock block({.in = 2, .out = stride == 1 ? 2 : 4, .stride = stride, .reduction = 2});
-    randomise(block, 50, 0.7);
-    const Tensor x = random_parameter({2, 4, 4, 2}, 60);
-    auto leaves = block.parameters();
-    leaves.push_back({"x", x});
-    expect_gradients(
-        leaves, [&] { return block(x); }, 1e-6);
+    expect_block_gradients(block, 2);
   }
 }
 

@@ -16,7 +16,7 @@
 // another pass. The row of this level is therefore longer than level 7's; what a step waits for is isda_prepared_head's line of isda_bench_card.
 //
 // What hurts: a pass of U is left, and launches.
-#include "kernels/isda/ladder/ladder.h"
+#include "kernels/isda/ladder/steps.cuh"
 #include "kernels/isda/prepared_head.h"
 
 namespace isda::kernels::ladder {
@@ -28,7 +28,7 @@ void run_ahead(const Context& context, const IsdaHead& op) {
   const auto [C, A] = op.weight.extents<2>();
   const std::int64_t most = N < C ? N : C, of_class = 8, rows = PendingTerms::rows_for(C, of_class, N);
   Scratch scratch = context.scratch();
-  const auto floats = [&](const Shape& shape) { return View(scratch.take<float>(shape.size()), DType::f32, shape); };
+  const auto floats = [&](const Shape& shape) { return make(scratch, shape); };
   const auto integers = [&](std::int64_t count) { return View(scratch.take<std::int32_t>(count), DType::i32, {count}); };
   const PendingTerms pending{.count = integers(C), .first = integers(C), .keep = floats({C}), .rows = floats({rows, A}), .of_class = of_class};
   const Prepared prepared{.slots = integers(C), .members = integers(2 * most + 2 + N), .u = floats({most, C, A}), .q = floats({most, C})};

@@ -6,8 +6,8 @@
 #include "kernels/isda/ladder/steps.cuh"
 
 #include <algorithm>
-#include <cmath>
 
+#include "kernels/isda/reckoning.h"
 #include "kernels/linear/linear.h"
 #include "kernels/pooling/pooling.h"
 #include "kernels/softmax_cross_entropy/softmax_cross_entropy.h"
@@ -106,7 +106,7 @@ Sizes::Sizes(const IsdaHead& op)
     : N(static_cast<double>(op.x.extent(0))),
       C(static_cast<double>(op.weight.extent(0))),
       A(static_cast<double>(op.weight.extent(1))),
-      K(C * (1 - std::pow(1 - 1 / C, N))),
+      K(expected_present(N, C)),
       maps(static_cast<double>(op.x.bytes())),
       elements(static_cast<double>(op.x.size())) {}
 
