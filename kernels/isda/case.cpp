@@ -300,7 +300,7 @@ const Declare isda_head{CaseOf<HeadSizes>{
                              .dweight = dweight,
                              .dbias = dbias});
           // NOTE: differences take the definition a hundred times over, which large problems would make minutes of.
-          if (s.N * s.C * s.A * (s.is_full ? s.A : 1 + s.R) > 1000000) return;
+          if (s.N * s.C * s.A * (s.is_full ? s.A : 1 + s.R) > 4000000) return;
           p.seed("loss");
           if (sizes.is_settled) p.gradient("x", "dx");
           p.gradient("weight", "dweight");

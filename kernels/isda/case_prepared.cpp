@@ -124,7 +124,7 @@ const Declare isda_prepared_head{CaseOf<Sizes>{
                                      .dbias = dbias});
           p.forward(IsdaSettle{.covariance = of.covariance, .pending = of.pending});
           // NOTE: differences take the definition a hundred times over, which large problems would make minutes of.
-          if (s.N * s.C * s.A * s.A > 1000000) return;
+          if (s.N * s.C * s.A * s.A > 4000000) return;
           p.seed("loss");
           if (s.is_settled) p.gradient("x", "dx");
           p.gradient("weight", "dweight");
