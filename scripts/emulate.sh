@@ -50,11 +50,13 @@ fi
 common=(-std=c++20 -g -Wall -Wextra -Wno-unknown-pragmas -Wno-missing-field-initializers -fopenmp "-fmacro-prefix-map=$root/=" -I"$root"
   -isystem "$root/kernels/emulator/vendor" -isystem "$headers")
 out=$root/build/emulate/$mode
-mkdir -p "$out"
+# What is not instrumented is the same with and without optimisation of the file.
+runtime=$root/build/emulate/runtime${runtime_flags[*]/#-DISDA_EMULATOR/}
+mkdir -p "$out" "$runtime"
 
 # compile OBJECT SOURCE FLAGS...: unless the object is newer than every source of the floor.
 compile() {
-  local object=$out/$1 from=$2
+  local object=$1 from=$2
   shift 2
   if [ -e "$object" ] && [ -z "$(find -L "$root/kernels/common" "$root/kernels/emulator" "$from" -newer "$object" -type f -print -quit)" ]; then return; fi
   g++ "${common[@]}" "$@" -x c++ -c "$from" -o "$object"
@@ -63,15 +65,15 @@ compile() {
 # The emulator itself, never with a sanitizer; then the card, and the file.
 objects=()
 for from in "$root"/kernels/emulator/*.cpp; do
-  objects+=("$out/emulator_$(basename "$from").o")
-  compile "emulator_$(basename "$from").o" "$from" -O2 "${runtime_flags[@]}" &
+  objects+=("$runtime/emulator_$(basename "$from").o")
+  compile "$runtime/emulator_$(basename "$from").o" "$from" -O2 "${runtime_flags[@]}" &
 done
 for from in "$root"/kernels/common/{context,shape,trace}.cpp "$root/kernels/common/cuda_device.cu"; do
-  objects+=("$out/$(basename "$from").o")
-  compile "$(basename "$from").o" "$from" -O2 &
+  objects+=("$runtime/$(basename "$from").o")
+  compile "$runtime/$(basename "$from").o" "$from" -O2 &
 done
 name=$(basename "$source" .cu)
-compile "$name.o" "$source" "${kernel_flags[@]}" "${runtime_flags[@]}" &
+compile "$out/$name.o" "$source" "${kernel_flags[@]}" "${runtime_flags[@]}" &
 for job in $(jobs -p); do wait "$job"; done
 link=(-fopenmp)
 case "$mode" in address | thread) link+=("${kernel_flags[@]:1:1}") ;; esac
