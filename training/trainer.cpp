@@ -8,6 +8,7 @@
 #include "core/atomic_file.h"
 #include "core/autograd.h"
 #include "datasets/loader.h"
+#include "kernels/isda/isda.h"
 #include "losses/cross_entropy.h"
 #include "losses/isda.h"
 #include "losses/isda_sampled.h"
