@@ -69,4 +69,23 @@ Tensor PreactResNet::maps(const Tensor& images) const {
   return (*bn_)(x, {.relu = true});
 }
 
+namespace {
+
+// NOTE: as in the paper, where 110 are basic blocks, 164 and 1001 bottlenecks.
+bool are_bottlenecks(int depth) { return depth >= 164; }
+
+}  // namespace
+
+const Family kPreactResNet{
+    .name = "preact_resnet",
+    .title = "Pre-activation ResNet",
+    .separators = "",
+    .is_member = [](const Numbers& numbers) { return is_preact_resnet_depth(numbers[0], are_bottlenecks(numbers[0])); },
+    .build = [](const Numbers& numbers) -> Build {
+      return [depth = numbers[0]](const NetworkOptions& options) {
+        return std::make_unique<PreactResNet>(PreactResNetOptions{.depth = depth, .is_bottleneck = are_bottlenecks(depth), .classes = options.classes});
+      };
+    },
+};
+
 }  // namespace isda

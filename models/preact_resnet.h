@@ -9,7 +9,7 @@
 
 #include "layers/batch_norm.h"
 #include "layers/conv2d.h"
-#include "models/network.h"
+#include "models/family.h"
 
 namespace isda {
 
@@ -63,5 +63,7 @@ class PreactResNet : public Network {
   const BatchNorm* bn_ = nullptr;
   const Linear* fc_ = nullptr;
 };
+
+extern const Family kPreactResNet;
 
 }  // namespace isda

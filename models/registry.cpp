@@ -7,6 +7,7 @@
 #include "core/autograd.h"
 #include "kernels/common/nearest.h"
 #include "kernels/common/trace.h"
+#include "models/imagenet_resnet.h"
 #include "models/preact_resnet.h"
 #include "models/resnet.h"
 #include "models/resnext.h"
@@ -17,102 +18,17 @@ namespace isda {
 
 namespace {
 
-// The numbers in a name: 28 and 10 of wide_resnet28_10.
-using Numbers = std::vector<int>;
-using Build = std::function<std::unique_ptr<Network>(const NetworkOptions&)>;
-
-// Networks of one rule, named by their numbers.
-struct Family {
-  std::string name, title;  // in front of the numbers, and as one writes it
-  std::string separators;   // between the numbers: "_x" of resnext29_8x64
-  bool (*is_member)(const Numbers&);
-  Build (*build)(const Numbers&);
-  bool has_dropout = false;
-};
-
-// NOTE: as in the paper, where 110 are basic blocks, 164 and 1001 bottlenecks.
-bool are_bottlenecks(int depth) { return depth >= 164; }
-
-Build build_wide(const Numbers& numbers, std::int64_t reduction) {
-  return [=](const NetworkOptions& options) {
-    return std::make_unique<WideResNet>(WideResNetOptions{
-        .depth = numbers[0], .width = numbers[1], .classes = options.classes, .reduction = reduction, .dropout = options.dropout, .seed = options.seed});
-  };
-}
-
-bool is_wide(const Numbers& numbers) { return is_wide_resnet_depth(numbers[0]); }
-
-const Family kResNet{
-    .name = "resnet",
-    .title = "ResNet",
-    .separators = "",
-    .is_member = [](const Numbers& numbers) { return is_cifar_resnet_depth(numbers[0]); },
-    .build = [](const Numbers& numbers) -> Build {
-      return [=](const NetworkOptions& options) { return std::make_unique<CifarResNet>(numbers[0], options.classes); };
-    },
-};
-
-const Family kPreactResNet{
-    .name = "preact_resnet",
-    .title = "Pre-activation ResNet",
-    .separators = "",
-    .is_member = [](const Numbers& numbers) { return is_preact_resnet_depth(numbers[0], are_bottlenecks(numbers[0])); },
-    .build = [](const Numbers& numbers) -> Build {
-      return [depth = numbers[0]](const NetworkOptions& options) {
-        return std::make_unique<PreactResNet>(PreactResNetOptions{.depth = depth, .is_bottleneck = are_bottlenecks(depth), .classes = options.classes});
-      };
-    },
-};
-
-const Family kSeResNet{
-    .name = "se_resnet",
-    .title = "SE-ResNet",
-    .separators = "",
-    .is_member = [](const Numbers& numbers) { return is_cifar_resnet_depth(numbers[0]); },
-    .build = [](const Numbers& numbers) -> Build {
-      return [=](const NetworkOptions& options) { return std::make_unique<SeResNet>(SeResNetOptions{.depth = numbers[0], .classes = options.classes}); };
-    },
-};
-
-const Family kWideResNet{
-    .name = "wide_resnet",
-    .title = "Wide-ResNet",
-    .separators = "_",
-    .is_member = is_wide,
-    .build = [](const Numbers& numbers) { return build_wide(numbers, 0); },
-    .has_dropout = true,
-};
-
-const Family kSeWideResNet{
-    .name = "se_wide_resnet",
-    .title = "SE-Wide-ResNet",
-    .separators = "_",
-    .is_member = is_wide,
-    .build = [](const Numbers& numbers) { return build_wide(numbers, 16); },
-    .has_dropout = true,
-};
-
-const Family kResNeXt{
-    .name = "resnext",
-    .title = "ResNeXt",
-    .separators = "_x",
-    .is_member = [](const Numbers& numbers) { return is_resnext_depth(numbers[0]); },
-    .build = [](const Numbers& numbers) -> Build {
-      return [=](const NetworkOptions& options) {
-        return std::make_unique<ResNeXt>(ResNeXtOptions{.depth = numbers[0], .cardinality = numbers[1], .width = numbers[2], .classes = options.classes});
-      };
-    },
-};
-
-const Family* const kFamilies[] = {&kResNet, &kPreactResNet, &kSeResNet, &kWideResNet, &kSeWideResNet, &kResNeXt};
+const Family* const kFamilies[] = {&kResNet, &kPreactResNet, &kSeResNet, &kWideResNet, &kSeWideResNet, &kResNeXt, &kImageNetResNet, &kImageNetResNeXt};
 
 NetworkEntry entry_of(const Family& family, const Numbers& numbers, double paper_parameters = 0, const std::string& paper = "") {
   std::string text = std::to_string(numbers[0]);
   for (std::size_t i = 1; i < numbers.size(); ++i) text += family.separators[i - 1] + std::to_string(numbers[i]);
+  text += family.ending;
   return {.name = family.name + text,
           .family = family.name,
-          .description = fmt::format("{}-{} for 32x32 images", family.title, text),
-          .image_extent = 32,
+          .description = fmt::format("{}-{} for {}x{} images", family.title, text, family.image_extent, family.image_extent),
+          .image_extent = family.image_extent,
+          .paper_classes = family.classes,
           .paper_parameters = paper_parameters,
           .paper = paper,
           .has_dropout = family.has_dropout,
@@ -121,9 +37,9 @@ NetworkEntry entry_of(const Family& family, const Numbers& numbers, double paper
 
 // The numbers behind the family's name in `name`; empty where it is not named so.
 Numbers numbers_of(const Family& family, std::string_view name) {
-  if (!name.starts_with(family.name)) return {};
+  if (!name.starts_with(family.name) || !name.ends_with(family.ending) || name.size() < family.name.size() + family.ending.size()) return {};
   Numbers numbers;
-  const char *at = name.data() + family.name.size(), *const end = name.data() + name.size();
+  const char *at = name.data() + family.name.size(), *const end = name.data() + name.size() - family.ending.size();
   for (std::size_t i = 0; i <= family.separators.size(); ++i) {
     if (i > 0 && (at == end || *at++ != family.separators[i - 1])) return {};
     int number = 0;
@@ -145,7 +61,7 @@ std::unique_ptr<Network> NetworkEntry::make(const NetworkOptions& options) const
 const std::vector<NetworkEntry>& networks() {
   static const std::vector<NetworkEntry> list = [] {
     const std::string he = "He et al. 2016, table 6", identity = "He et al. 2016, Identity Mappings", wang = "Wang et al. 2019",
-                      zagoruyko = "Zagoruyko, Komodakis 2016", xie = "Xie et al. 2017, table 7";
+                      zagoruyko = "Zagoruyko, Komodakis 2016", xie = "Xie et al. 2017, table 7", torchvision = "torchvision";
     return std::vector<NetworkEntry>{
         entry_of(kResNet, {8}),
         entry_of(kResNet, {14}),
@@ -170,6 +86,13 @@ const std::vector<NetworkEntry>& networks() {
         entry_of(kSeWideResNet, {28, 10}),
         entry_of(kResNeXt, {29, 8, 64}, 34.4, xie),
         entry_of(kResNeXt, {29, 16, 64}, 68.1, xie),
+        entry_of(kImageNetResNet, {18}, 11.7, torchvision),
+        entry_of(kImageNetResNet, {34}, 21.8, torchvision),
+        entry_of(kImageNetResNet, {50}, 25.6, torchvision),
+        entry_of(kImageNetResNet, {101}, 44.5, torchvision),
+        entry_of(kImageNetResNet, {152}, 60.2, torchvision),
+        entry_of(kImageNetResNeXt, {50, 32, 4}, 25.0, torchvision),
+        entry_of(kImageNetResNeXt, {101, 32, 8}, 88.8, torchvision),
     };
   }();
   return list;

@@ -1,30 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 // Networks by name: what --model understands and `isda models` lists.
 #pragma once
-#include <functional>
-#include <memory>
 #include <string>
 #include <vector>
 
-#include "models/network.h"
+#include "models/family.h"
 
 namespace isda {
-
-struct NetworkOptions {
-  std::int64_t classes = 10;
-  double dropout = 0;      // probability of dropping, in networks that have dropout
-  std::uint64_t seed = 0;  // of what is dropped
-};
 
 struct NetworkEntry {
   std::string name;
   std::string family;  // the name without its numbers
   std::string description;
-  std::int64_t image_extent;  // the height and width it is made for
-  double paper_parameters;    // millions, as its paper states; 0 where it gives none
+  std::int64_t image_extent;   // the height and width it is made for
+  std::int64_t paper_classes;  // the classes its papers tell apart: paper_parameters are those of a network of so many
+  double paper_parameters;     // millions, as its paper states; 0 where it gives none
   std::string paper;
   bool has_dropout;
-  std::function<std::unique_ptr<Network>(const NetworkOptions&)> build;
+  Build build;
 
   // Throws Error where dropout is asked of a network that has none.
   std::unique_ptr<Network> make(const NetworkOptions& options) const;

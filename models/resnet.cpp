@@ -42,4 +42,14 @@ Tensor CifarResNet::maps(const Tensor& images) const {
   return x;
 }
 
+const Family kResNet{
+    .name = "resnet",
+    .title = "ResNet",
+    .separators = "",
+    .is_member = [](const Numbers& numbers) { return is_cifar_resnet_depth(numbers[0]); },
+    .build = [](const Numbers& numbers) -> Build {
+      return [=](const NetworkOptions& options) { return std::make_unique<CifarResNet>(numbers[0], options.classes); };
+    },
+};
+
 }  // namespace isda

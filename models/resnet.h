@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "models/downsample.h"
-#include "models/network.h"
+#include "models/family.h"
 
 namespace isda {
 
@@ -40,5 +40,7 @@ class CifarResNet : public Network {
   std::vector<const BasicBlock*> blocks_;
   const Linear* fc_ = nullptr;
 };
+
+extern const Family kResNet;
 
 }  // namespace isda

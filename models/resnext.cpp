@@ -45,4 +45,16 @@ Tensor ResNeXt::maps(const Tensor& images) const {
   return x;
 }
 
+const Family kResNeXt{
+    .name = "resnext",
+    .title = "ResNeXt",
+    .separators = "_x",
+    .is_member = [](const Numbers& numbers) { return is_resnext_depth(numbers[0]); },
+    .build = [](const Numbers& numbers) -> Build {
+      return [=](const NetworkOptions& options) {
+        return std::make_unique<ResNeXt>(ResNeXtOptions{.depth = numbers[0], .cardinality = numbers[1], .width = numbers[2], .classes = options.classes});
+      };
+    },
+};
+
 }  // namespace isda

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "models/downsample.h"
-#include "models/network.h"
+#include "models/family.h"
 
 namespace isda {
 
@@ -55,5 +55,7 @@ class ResNeXt : public Network {
   std::vector<const ResNeXtBlock*> blocks_;
   const Linear* fc_ = nullptr;
 };
+
+extern const Family kResNeXt;
 
 }  // namespace isda

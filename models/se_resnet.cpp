@@ -44,4 +44,14 @@ Tensor SeResNet::maps(const Tensor& images) const {
   return x;
 }
 
+const Family kSeResNet{
+    .name = "se_resnet",
+    .title = "SE-ResNet",
+    .separators = "",
+    .is_member = [](const Numbers& numbers) { return is_cifar_resnet_depth(numbers[0]); },
+    .build = [](const Numbers& numbers) -> Build {
+      return [=](const NetworkOptions& options) { return std::make_unique<SeResNet>(SeResNetOptions{.depth = numbers[0], .classes = options.classes}); };
+    },
+};
+
 }  // namespace isda

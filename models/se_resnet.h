@@ -6,7 +6,7 @@
 
 #include "layers/squeeze_excitation.h"
 #include "models/downsample.h"
-#include "models/network.h"
+#include "models/family.h"
 
 namespace isda {
 
@@ -49,5 +49,7 @@ class SeResNet : public Network {
   std::vector<const SeBlock*> blocks_;
   const Linear* fc_ = nullptr;
 };
+
+extern const Family kSeResNet;
 
 }  // namespace isda

@@ -62,4 +62,35 @@ Tensor WideResNet::maps(const Tensor& images) const {
   return (*bn1_)(x, {.relu = true});
 }
 
+namespace {
+
+Build build_wide(const Numbers& numbers, std::int64_t reduction) {
+  return [=](const NetworkOptions& options) {
+    return std::make_unique<WideResNet>(WideResNetOptions{
+        .depth = numbers[0], .width = numbers[1], .classes = options.classes, .reduction = reduction, .dropout = options.dropout, .seed = options.seed});
+  };
+}
+
+bool is_wide(const Numbers& numbers) { return is_wide_resnet_depth(numbers[0]); }
+
+}  // namespace
+
+const Family kWideResNet{
+    .name = "wide_resnet",
+    .title = "Wide-ResNet",
+    .separators = "_",
+    .is_member = is_wide,
+    .build = [](const Numbers& numbers) { return build_wide(numbers, 0); },
+    .has_dropout = true,
+};
+
+const Family kSeWideResNet{
+    .name = "se_wide_resnet",
+    .title = "SE-Wide-ResNet",
+    .separators = "_",
+    .is_member = is_wide,
+    .build = [](const Numbers& numbers) { return build_wide(numbers, 16); },
+    .has_dropout = true,
+};
+
 }  // namespace isda

@@ -10,7 +10,7 @@
 #include "layers/conv2d.h"
 #include "layers/dropout.h"
 #include "layers/squeeze_excitation.h"
-#include "models/network.h"
+#include "models/family.h"
 
 namespace isda {
 
@@ -66,5 +66,7 @@ class WideResNet : public Network {
   const BatchNorm* bn1_ = nullptr;
   const Linear* fc_ = nullptr;
 };
+
+extern const Family kWideResNet, kSeWideResNet;
 
 }  // namespace isda

@@ -8,14 +8,17 @@ namespace isda {
 namespace {
 
 struct Recipe {
-  const char* family;
+  const char* networks;  // a family, or one network, which then comes before its family
   std::int64_t epochs, batch_size;
   double lr;
-  std::vector<std::int64_t> milestones;
+  std::vector<std::int64_t> milestones;  // none: cosine
   double lr_factor, weight_decay, dropout;
+  double lambda_0 = 0.5;
+  const char* covariance = "full";
 };
 
-// Wang et al. 2019, appendix. NOTE: pre-activation networks and SE-Wide-ResNets are not among theirs, and are trained as ResNets and Wide-ResNets are.
+// Wang et al. 2019, appendix; those for 224x224 images Wang et al. 2021. NOTE: pre-activation networks and SE-Wide-ResNets are not among theirs, and are
+// trained as ResNets and Wide-ResNets are.
 const std::vector<Recipe>& recipes() {
   static const std::vector<Recipe> list = {
       {"resnet", 160, 128, 0.1, {80, 120}, 0.1, 1e-4, 0},
@@ -24,6 +27,9 @@ const std::vector<Recipe>& recipes() {
       {"wide_resnet", 240, 128, 0.1, {60, 120, 160, 200}, 0.2, 5e-4, 0.3},
       {"se_wide_resnet", 240, 128, 0.1, {60, 120, 160, 200}, 0.2, 5e-4, 0.3},
       {"resnext", 350, 128, 0.05, {150, 225, 300}, 0.1, 5e-4, 0},
+      {"imagenet_resnet101", 300, 512, 0.2, {}, 0.1, 1e-4, 0, 5, "diagonal"},
+      {"imagenet_resnet", 300, 512, 0.2, {}, 0.1, 1e-4, 0, 7.5, "diagonal"},
+      {"imagenet_resnext", 300, 512, 0.2, {}, 0.1, 1e-4, 0, 7.5, "diagonal"},
   };
   return list;
 }
@@ -35,14 +41,17 @@ TrainConfig recipe_of(const std::string& model) {
   TrainConfig config;
   config.model = entry.name;
   for (const Recipe& recipe : recipes()) {
-    if (recipe.family != entry.family) continue;
+    if (recipe.networks != entry.family && recipe.networks != entry.name) continue;
     config.epochs = recipe.epochs;
     config.batch_size = recipe.batch_size;
     config.lr = recipe.lr;
+    config.schedule = recipe.milestones.empty() ? "cosine" : "step";
     config.milestones = recipe.milestones;
     config.lr_factor = recipe.lr_factor;
     config.weight_decay = recipe.weight_decay;
     config.dropout = recipe.dropout;
+    config.lambda_0 = recipe.lambda_0;
+    config.covariance = recipe.covariance;
     return config;
   }
   fail("[recipe] there is none for the family '{}' of {}: add it to training/recipe.cpp", entry.family, entry.name);

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The weights, images and labels of the golden curves, from an integer formula that any language repeats bit for bit (README.md)."""
+"""The weights, images and labels of the golden curves and logits, from an integer formula that any language repeats bit for bit (README.md)."""
 import math
 
 import numpy
@@ -65,3 +65,31 @@ def checksum(values):
         "sum_of_squares": math.fsum(flat * flat),
         "dot": math.fsum(flat * unit(STREAM_DOT, numpy.arange(flat.size))),
     }
+
+
+def stream_of(name):
+    """The stream of a tensor of a network: the upper 24 bits of the FNV-1a hash of its name, 64 bits."""
+    value = 0xCBF29CE484222325
+    for byte in name.encode():
+        value = (value ^ byte) * 0x100000001B3 % 2**64
+    return value >> 40
+
+
+def network_rule(name, shape):
+    """(offset, scale) of a tensor of a network, so that numbers neither grow nor vanish over a hundred layers, and no bias is lost among them."""
+    if len(shape) > 1:  # (out, in) or (out, in, rows, columns): two thirds of what is summed go on
+        return 0.0, math.sqrt(2 / math.prod(shape[1:]))
+    return (1.0, 0.25) if name.endswith((".weight", ".running_var")) else (0.0, 0.25)
+
+
+def network_tensor(name, shape):
+    """The float32 array of a parameter or a running statistic of a network, by its name."""
+    offset, scale = network_rule(name, shape)
+    return (offset + scale * unit(stream_of(name), numpy.arange(math.prod(shape)))).astype(numpy.float32).reshape(shape)
+
+
+def network_images(count, extent):
+    """Images of noise on blocks of 8x8 pixels, float32, (count, extent, extent, 3): in [-3, 3)."""
+    n, h, w, c = numpy.indices((count, extent, extent, 3))
+    noise, block = ((n * extent + h) * extent + w) * 3 + c, ((n * extent + h // 8) * extent + w // 8) * 3 + c
+    return (unit(stream_of("noise"), noise) + 2 * unit(stream_of("blocks"), block)).astype(numpy.float32)

@@ -45,6 +45,43 @@ inline Maps means(const Maps& x) {
   return y;
 }
 
+// The maximum of each window.
+inline Maps maxima(const Maps& x, std::int64_t kernel, std::int64_t stride, std::int64_t padding) {
+  Maps y(x.N, (x.H + 2 * padding - kernel) / stride + 1, (x.W + 2 * padding - kernel) / stride + 1, x.C);
+  for (std::int64_t n = 0; n < y.N; ++n)
+    for (std::int64_t p = 0; p < y.H; ++p)
+      for (std::int64_t q = 0; q < y.W; ++q)
+        for (std::int64_t c = 0; c < y.C; ++c) {
+          double largest = -HUGE_VAL;
+          for (std::int64_t h = p * stride - padding; h < p * stride - padding + kernel; ++h)
+            for (std::int64_t w = q * stride - padding; w < q * stride - padding + kernel; ++w)
+              if (h >= 0 && h < x.H && w >= 0 && w < x.W) largest = std::fmax(largest, x.at(n, h, w, c));
+          y.at(n, p, q, c) = largest;
+        }
+  return y;
+}
+
+// The means of 2x2 pixels; what is left over on the right and below is not looked at.
+inline Maps halved(const Maps& x) {
+  Maps y(x.N, x.H / 2, x.W / 2, x.C);
+  for (std::int64_t n = 0; n < y.N; ++n)
+    for (std::int64_t p = 0; p < y.H; ++p)
+      for (std::int64_t q = 0; q < y.W; ++q)
+        for (std::int64_t c = 0; c < y.C; ++c)
+          y.at(n, p, q, c) = (x.at(n, 2 * p, 2 * q, c) + x.at(n, 2 * p, 2 * q + 1, c) + x.at(n, 2 * p + 1, 2 * q, c) + x.at(n, 2 * p + 1, 2 * q + 1, c)) / 4;
+  return y;
+}
+
+// The channels of a, then those of b.
+inline Maps joined(const Maps& a, const Maps& b) {
+  Maps y(a.N, a.H, a.W, a.C + b.C);
+  for (std::int64_t n = 0; n < y.N; ++n)
+    for (std::int64_t h = 0; h < y.H; ++h)
+      for (std::int64_t w = 0; w < y.W; ++w)
+        for (std::int64_t c = 0; c < y.C; ++c) y.at(n, h, w, c) = c < a.C ? a.at(n, h, w, c) : b.at(n, h, w, c - a.C);
+  return y;
+}
+
 class PlainNetwork {
  public:
   PlainNetwork(const Module& network, bool is_training) : is_training_(is_training) {

@@ -14,7 +14,8 @@ TEST(Registry, ListsTheNetworksOfThePaper) {
   for (const auto& entry : networks()) {
     names.push_back(entry.name);
     EXPECT_FALSE(entry.description.empty()) << entry.name;
-    EXPECT_EQ(entry.image_extent, 32) << entry.name;
+    EXPECT_EQ(entry.image_extent, entry.name.starts_with("imagenet_") ? 224 : 32) << entry.name;
+    EXPECT_EQ(entry.paper_classes, entry.name.starts_with("imagenet_") ? 1000 : 10) << entry.name;
     EXPECT_EQ(entry.paper.empty(), entry.paper_parameters == 0) << entry.name;
     EXPECT_EQ(find_network(entry.name).description, entry.description);
   }

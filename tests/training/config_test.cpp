@@ -157,6 +157,24 @@ TEST(Recipe, IsThatOfTheFamily) {
   }
 }
 
+// Wang et al. 2021: ImageNet.
+TEST(Recipe, OfNetworksForLargeImages) {
+  for (const auto& [model, lambda_0] : {std::pair{"imagenet_resnet50", 7.5}, {"imagenet_resnet101", 5.0}, {"imagenet_resnext101_32x8d", 7.5}}) {
+    SCOPED_TRACE(model);
+    const TrainConfig recipe = recipe_of(model);
+    EXPECT_EQ(recipe.epochs, 300);
+    EXPECT_EQ(recipe.batch_size, 512);
+    EXPECT_EQ(recipe.lr, 0.2);
+    EXPECT_EQ(recipe.schedule, "cosine");
+    EXPECT_EQ(recipe.weight_decay, 1e-4);
+    EXPECT_EQ(recipe.lambda_0, lambda_0);
+    EXPECT_EQ(recipe.covariance, "diagonal");
+    EXPECT_EQ(error_of([&] { check(recipe); }), "");
+  }
+  EXPECT_EQ(recipe_of("resnet32").covariance, "full");
+  EXPECT_EQ(recipe_of("resnet32").lambda_0, 0.5);
+}
+
 TEST(Recipe, EveryNetworkHasOne) {
   for (const NetworkEntry& entry : networks()) EXPECT_EQ(recipe_of(entry.name).model, entry.name);
 }
