@@ -18,7 +18,9 @@ namespace isda {
 
 namespace {
 
-const Family* const kFamilies[] = {&kResNet, &kPreactResNet, &kSeResNet, &kWideResNet, &kSeWideResNet, &kResNeXt, &kImageNetResNet, &kImageNetResNeXt};
+const Family* const kFamilies[] = {
+    &kResNet, &kPreactResNet, &kSeResNet, &kWideResNet, &kSeWideResNet, &kResNeXt, &kImageNetResNet, &kImageNetResNeXt,
+};
 
 NetworkEntry entry_of(const Family& family, const Numbers& numbers, double paper_parameters = 0, const std::string& paper = "") {
   std::string text = std::to_string(numbers[0]);
