@@ -3,6 +3,7 @@
 
 #include "kernels/augment/augment.h"
 #include "kernels/batch_norm/batch_norm.h"
+#include "kernels/concat/concat.h"
 #include "kernels/conv2d/conv2d.h"
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/isda/prepared_head.h"
@@ -34,8 +35,8 @@ std::string operation_without_cuda() {
   return first_without_cuda<Augment, Conv2d, Conv2dBackwardData, Conv2dBackwardWeights, BatchNormStatistics, BatchNorm, BatchNormAffine,
                             BatchNormBackwardReduce, BatchNormBackward, Relu, ReluBackward, Add, Scale, Sigmoid, SigmoidBackward, ScaleChannels,
                             ScaleChannelsBackward, Dropout, GlobalAverage, GlobalAverageBackward, MaxPool2d, MaxPool2dBackward, AveragePool2d,
-                            AveragePool2dBackward, Linear, LinearBackward, SoftmaxCrossEntropy, IsdaUpdate, IsdaForward, IsdaUpdateForward, IsdaBackward,
-                            IsdaHead, IsdaPrepare, IsdaPreparedHead, IsdaSettle, IsdaDraw, IsdaDrawBackward, Sgd, Journal>();
+                            AveragePool2dBackward, Concat, ConcatBackward, Linear, LinearBackward, SoftmaxCrossEntropy, IsdaUpdate, IsdaForward,
+                            IsdaUpdateForward, IsdaBackward, IsdaHead, IsdaPrepare, IsdaPreparedHead, IsdaSettle, IsdaDraw, IsdaDrawBackward, Sgd, Journal>();
 }
 
 DeviceChoice automatic_device(const cuda::Card& card, const std::string& missing) {
