@@ -185,7 +185,7 @@ class TrainTest(program.ProgramTest):
     def test_models(self):
         listed = self.succeeds("models")
         self.assertIn("resnet110                         1730714     1.7 M", listed)
-        self.assertIn("wide_resnet28_10         36479194    36.5 M", listed)
+        self.assertIn("wide_resnet28_10                 36479194    36.5 M", listed)
         self.assertIn("imagenet_resnet50                25557032    25.6 M       4089184256     2048     224   torchvision", listed)
         self.assertIn("imagenet_resnet18                11181642", self.succeeds("models", "imagenet_resnet18", "--classes", "10"))
         self.assertIn("layer3.0.downsample.0.weight", self.succeeds("models", "resnet20"))
