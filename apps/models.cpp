@@ -14,6 +14,10 @@ struct Flags {
 void add_flags(CLI::App& app, Flags& flags) {
   app.add_option("NAME", flags.name, "one network, with the shapes of its parameters");
   app.add_option("--classes", flags.classes, "how many classes it tells apart; 0 = 10 for 32x32 images, 1000 for 224x224")->check(CLI::NonNegativeNumber);
+  app.footer(
+      "Networks that begin with imagenet_ are made for 224x224 images, the others for 32x32; any takes images of another extent. Other members of a family go "
+      "by\n"
+      "their numbers: resnet26, wide_resnet22_4, imagenet_resnext101_64x4d.");
 }
 
 std::int64_t classes_of(const NetworkEntry& entry, const Flags& flags) { return flags.classes > 0 ? flags.classes : entry.paper_classes; }

@@ -32,7 +32,7 @@ void install_signal_handlers() {
 struct Flags {
   TrainConfig config;  // holds what was given on the command line; `given` tells which
   std::string config_file;
-  int layers = 0, widen_factor = 0;
+  int layers = 0, widen_factor = 0, growth_rate = 0;
   bool resume = false;
   CLI::App* app = nullptr;
 };
@@ -48,6 +48,8 @@ void add_flags(CLI::App& app, Flags& flags) {
   app.add_flag("--resume", flags.resume, "go on with the run in --output");
   app.add_option("--layers", flags.layers, "depth of a family: --model resnet --layers 32 is --model resnet32")->check(CLI::PositiveNumber);
   app.add_option("--widen-factor", flags.widen_factor, "width of a family: --model wide_resnet --layers 28 --widen-factor 10 is --model wide_resnet28_10")
+      ->check(CLI::PositiveNumber);
+  app.add_option("--growth-rate", flags.growth_rate, "growth of a family: --model densenet_bc --layers 100 --growth-rate 12 is --model densenet_bc100_12")
       ->check(CLI::PositiveNumber);
   visit_fields(flags.config, [&](const char* name, auto& member, const char* description) {
     using Member = std::remove_reference_t<decltype(member)>;
@@ -79,6 +81,7 @@ TrainConfig resolve(const Flags& flags) {
   if (is_given("model")) model = flags.config.model;
   if (flags.layers > 0) model += std::to_string(flags.layers);
   if (flags.widen_factor > 0) model += fmt::format("_{}", flags.widen_factor);
+  if (flags.growth_rate > 0) model += fmt::format("_{}", flags.growth_rate);
   const TrainConfig recipe = recipe_of(model);
 
   TrainConfig config = recipe;

@@ -71,7 +71,7 @@ struct BatchStatistics {
 struct History {
   std::shared_ptr<Node> maker = nullptr;
   Tensor gradient = {};
-  BatchStatistics statistics = {};                // what a convolution leaves for the batch normalisation behind it
+  BatchStatistics statistics = {};                // what a convolution leaves for the batch normalisation behind it, or that for another
   std::shared_ptr<GradientSums> asked = nullptr;  // what a batch normalisation asks of the convolution behind it
   int uses = 0;                                   // recorded steps that take the tensor and have not gone back yet
   Tensor bf16_copy = {};                          // of a parameter, what a network computes with in bf16 (core/mixed_precision.h)

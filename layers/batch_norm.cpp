@@ -27,13 +27,15 @@ BatchNorm::BatchNorm(std::int64_t channels, double momentum, double epsilon)
       momentum_(momentum),
       epsilon_(epsilon) {}
 
-// In training the batch's, which the convolution that made x may have left with it.
+// In training the batch's, which the convolution that made x, or whoever asked before, may have left with it.
 BatchStatistics BatchNorm::statistics_of(const Tensor& x) const {
   if (!is_training()) return {running_mean, running_variance};
   BatchStatistics batch = x.history() ? x.history()->statistics : BatchStatistics();
   if (!batch.mean) {
     batch = {Tensor::like(bias), Tensor::like(bias)};
     run(x.context(), kernels::BatchNormStatistics{.x = x, .mean = batch.mean, .variance = batch.variance});
+    // NOTE: left with what a step computed, for another that asks; a leaf may be written to.
+    if (x.history() && x.history()->maker) x.history()->statistics = batch;
   }
   return batch;
 }

@@ -7,6 +7,7 @@
 #include "core/autograd.h"
 #include "kernels/common/nearest.h"
 #include "kernels/common/trace.h"
+#include "models/densenet.h"
 #include "models/imagenet_resnet.h"
 #include "models/preact_resnet.h"
 #include "models/resnet.h"
@@ -19,7 +20,7 @@ namespace isda {
 namespace {
 
 const Family* const kFamilies[] = {
-    &kResNet, &kPreactResNet, &kSeResNet, &kWideResNet, &kSeWideResNet, &kResNeXt, &kImageNetResNet, &kImageNetResNeXt,
+    &kResNet, &kPreactResNet, &kSeResNet, &kWideResNet, &kSeWideResNet, &kResNeXt, &kDenseNetBc, &kImageNetResNet, &kImageNetResNeXt, &kImageNetDenseNet,
 };
 
 NetworkEntry entry_of(const Family& family, const Numbers& numbers, double paper_parameters = 0, const std::string& paper = "") {
@@ -63,7 +64,8 @@ std::unique_ptr<Network> NetworkEntry::make(const NetworkOptions& options) const
 const std::vector<NetworkEntry>& networks() {
   static const std::vector<NetworkEntry> list = [] {
     const std::string he = "He et al. 2016, table 6", identity = "He et al. 2016, Identity Mappings", wang = "Wang et al. 2019",
-                      zagoruyko = "Zagoruyko, Komodakis 2016", xie = "Xie et al. 2017, table 7", torchvision = "torchvision";
+                      zagoruyko = "Zagoruyko, Komodakis 2016", xie = "Xie et al. 2017, table 7", huang = "Huang et al. 2017, table 2",
+                      torchvision = "torchvision";
     return std::vector<NetworkEntry>{
         entry_of(kResNet, {8}),
         entry_of(kResNet, {14}),
@@ -88,6 +90,9 @@ const std::vector<NetworkEntry>& networks() {
         entry_of(kSeWideResNet, {28, 10}),
         entry_of(kResNeXt, {29, 8, 64}, 34.4, xie),
         entry_of(kResNeXt, {29, 16, 64}, 68.1, xie),
+        entry_of(kDenseNetBc, {100, 12}, 0.8, huang),
+        entry_of(kDenseNetBc, {190, 40}, 25.6, huang),
+        entry_of(kDenseNetBc, {250, 24}, 15.3, huang),
         entry_of(kImageNetResNet, {18}, 11.7, torchvision),
         entry_of(kImageNetResNet, {34}, 21.8, torchvision),
         entry_of(kImageNetResNet, {50}, 25.6, torchvision),
@@ -95,6 +100,11 @@ const std::vector<NetworkEntry>& networks() {
         entry_of(kImageNetResNet, {152}, 60.2, torchvision),
         entry_of(kImageNetResNeXt, {50, 32, 4}, 25.0, torchvision),
         entry_of(kImageNetResNeXt, {101, 32, 8}, 88.8, torchvision),
+        entry_of(kImageNetDenseNet, {121}, 8.0, torchvision),
+        entry_of(kImageNetDenseNet, {161}, 28.7, torchvision),
+        entry_of(kImageNetDenseNet, {169}, 14.1, torchvision),
+        entry_of(kImageNetDenseNet, {201}, 20.0, torchvision),
+        entry_of(kImageNetDenseNet, {265}, 33.3, "Wang et al. 2021"),
     };
   }();
   return list;

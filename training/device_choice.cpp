@@ -3,6 +3,7 @@
 
 #include "kernels/augment/augment.h"
 #include "kernels/batch_norm/batch_norm.h"
+#include "kernels/concat/concat.h"
 #include "kernels/conv2d/conv2d.h"
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/isda/prepared_head.h"
@@ -35,9 +36,10 @@ std::string operation_without_cuda() {
   using namespace kernels;
   return first_without_cuda<Augment, Conv2d, Conv2dBackwardData, Conv2dBackwardWeights, BatchNormStatistics, BatchNorm, BatchNormAffine,
                             BatchNormBackwardReduce, BatchNormBackward, Relu, ReluBackward, Add, Scale, Sigmoid, SigmoidBackward, ScaleChannels,
-                            ScaleChannelsBackward, Dropout, Shake, ShakeBackward, TwoFlows, TwoFlowsBackward, GlobalAverage, GlobalAverageBackward, MaxPool2d,
-                            MaxPool2dBackward, AveragePool2d, AveragePool2dBackward, Linear, LinearBackward, SoftmaxCrossEntropy, IsdaUpdate, IsdaForward,
-                            IsdaUpdateForward, IsdaBackward, IsdaHead, IsdaPrepare, IsdaPreparedHead, IsdaSettle, IsdaDraw, IsdaDrawBackward, Sgd, Journal>();
+                            ScaleChannelsBackward, Dropout, Shake, ShakeBackward, TwoFlows, TwoFlowsBackward, Concat, ConcatBackward, GlobalAverage,
+                            GlobalAverageBackward, MaxPool2d, MaxPool2dBackward, AveragePool2d, AveragePool2dBackward, Linear, LinearBackward,
+                            SoftmaxCrossEntropy, IsdaUpdate, IsdaForward, IsdaUpdateForward, IsdaBackward, IsdaHead, IsdaPrepare, IsdaPreparedHead, IsdaSettle,
+                            IsdaDraw, IsdaDrawBackward, Sgd, Journal>();
 }
 
 DeviceChoice automatic_device(const cuda::Card& card, const std::string& missing) {

@@ -27,9 +27,11 @@ const std::vector<Recipe>& recipes() {
       {"wide_resnet", 240, 128, 0.1, {60, 120, 160, 200}, 0.2, 5e-4, 0.3},
       {"se_wide_resnet", 240, 128, 0.1, {60, 120, 160, 200}, 0.2, 5e-4, 0.3},
       {"resnext", 350, 128, 0.05, {150, 225, 300}, 0.1, 5e-4, 0},
+      {"densenet_bc", 300, 64, 0.1, {150, 200, 250}, 0.1, 1e-4, 0},
       {"imagenet_resnet101", 300, 512, 0.2, {}, 0.1, 1e-4, 0, 5, "diagonal"},
       {"imagenet_resnet", 300, 512, 0.2, {}, 0.1, 1e-4, 0, 7.5, "diagonal"},
       {"imagenet_resnext", 300, 512, 0.2, {}, 0.1, 1e-4, 0, 7.5, "diagonal"},
+      {"imagenet_densenet", 300, 512, 0.2, {}, 0.1, 1e-4, 0, 1, "diagonal"},
   };
   return list;
 }

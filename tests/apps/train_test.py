@@ -65,6 +65,10 @@ class TrainTest(program.ProgramTest):
                                 "--droprate", "0.25", "--epochs", "1", "--max_steps", "1", "--output", "wide")
         self.assertIn("weight decay 0.0005, dropout 0.25", printed)
         self.assertIn("wide_resnet10_1", printed)
+        printed = self.succeeds("train", "--dataset", "shapes", "--data_dir", "shapes", "--model", "densenet_bc", "--layers", "10", "--growth_rate", "4",
+                                "--epochs", "1", "--max_steps", "1", "--output", "dense")
+        self.assertIn("batch 64", printed)
+        self.assertIn("densenet_bc10_4", printed)
 
     def test_signals_save_and_resume_goes_on(self):
         self.succeeds(*self.words("--epochs", "40", "--log-steps", "1", output="whole"))
@@ -180,8 +184,10 @@ class TrainTest(program.ProgramTest):
 
     def test_models(self):
         listed = self.succeeds("models")
-        self.assertIn("resnet110                 1730714     1.7 M", listed)
-        self.assertIn("wide_resnet28_10         36479194    36.5 M", listed)
+        self.assertIn("resnet110                         1730714     1.7 M", listed)
+        self.assertIn("wide_resnet28_10                 36479194    36.5 M", listed)
+        self.assertIn("imagenet_resnet50                25557032    25.6 M       4089184256     2048     224   torchvision", listed)
+        self.assertIn("imagenet_resnet18                11181642", self.succeeds("models", "imagenet_resnet18", "--classes", "10"))
         self.assertIn("layer3.0.downsample.0.weight", self.succeeds("models", "resnet20"))
         self.fails(1, "did you mean 'resnet20'", "models", "resnt20")
 

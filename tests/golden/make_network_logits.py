@@ -29,6 +29,54 @@ def of_torchvision(name):
     return lambda: torchvision.models.get_model(name, weights=None)
 
 
+def densenet_bc(depth, growth, classes=10):
+    """DenseNet-BC for small images, Huang et al. 2017, with torchvision's names."""
+
+    class Joining(torch.nn.Module):
+        def __init__(self, branch):
+            super().__init__()
+            for name, part in branch:
+                self.add_module(name, part)
+
+        def forward(self, x):
+            branch = torch.nn.Sequential(*self.children())
+            return torch.cat([x, branch(x)], 1)
+
+    def convolution(inputs, outputs, size):
+        return torch.nn.Conv2d(inputs, outputs, size, padding=size // 2, bias=False)
+
+    def build():
+        nn, channels = torch.nn, 2 * growth
+        features = nn.Sequential()
+        features.add_module("conv0", convolution(3, channels, 3))
+        for block in (1, 2, 3):
+            layers = nn.Sequential()
+            for layer in range((depth - 4) // 6):
+                layers.add_module(f"denselayer{layer + 1}", Joining([
+                    ("norm1", nn.BatchNorm2d(channels)), ("relu1", nn.ReLU()), ("conv1", convolution(channels, 4 * growth, 1)),
+                    ("norm2", nn.BatchNorm2d(4 * growth)), ("relu2", nn.ReLU()), ("conv2", convolution(4 * growth, growth, 3))]))
+                channels += growth
+            features.add_module(f"denseblock{block}", layers)
+            if block < 3:
+                transition = nn.Sequential()
+                transition.add_module("norm", nn.BatchNorm2d(channels))
+                transition.add_module("relu", nn.ReLU())
+                transition.add_module("conv", convolution(channels, channels // 2, 1))
+                transition.add_module("pool", nn.AvgPool2d(2))
+                features.add_module(f"transition{block}", transition)
+                channels //= 2
+        features.add_module("norm5", nn.BatchNorm2d(channels))
+        network = nn.Sequential()
+        network.add_module("features", features)
+        network.add_module("relu5", nn.ReLU())
+        network.add_module("pool", nn.AdaptiveAvgPool2d(1))
+        network.add_module("flatten", nn.Flatten())
+        network.add_module("classifier", nn.Linear(channels, classes))
+        return network
+
+    return build
+
+
 class Made:
     """How a network is made, and what it is shown."""
 
@@ -44,6 +92,14 @@ NETWORKS = {
     "imagenet_resnet152": Made(of_torchvision("resnet152"), 40),
     "imagenet_resnext50_32x4d": Made(of_torchvision("resnext50_32x4d"), 40),
     "imagenet_resnext101_32x8d": Made(of_torchvision("resnext101_32x8d"), 40),
+    "imagenet_densenet121": Made(of_torchvision("densenet121"), 64),
+    "imagenet_densenet161": Made(of_torchvision("densenet161"), 64),
+    "imagenet_densenet169": Made(of_torchvision("densenet169"), 64),
+    "imagenet_densenet201": Made(of_torchvision("densenet201"), 64),
+    "imagenet_densenet265": Made(lambda: torchvision.models.DenseNet(32, (6, 12, 64, 48), 64), 64),
+    "densenet_bc100_12": Made(densenet_bc(100, 12), 16, "torch.nn"),
+    "densenet_bc250_24": Made(densenet_bc(250, 24), 8, "torch.nn"),
+    "densenet_bc190_40": Made(densenet_bc(190, 40), 8, "torch.nn"),
 }
 
 

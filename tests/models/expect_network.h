@@ -59,11 +59,16 @@ struct StepOutcome {
   std::vector<NamedTensor> gradients, buffers;
 };
 
-// Forward and backward of one network from the same weights on another device.
-inline StepOutcome step_outcome(const MakeNetwork& make, const Placement& placement, std::int64_t extent) {
+// Forward and backward of one network from the same weights on another device. NOTE: as networks start, all biases are 0; where a normalisation stands behind
+// another, with a ReLU between them, the scale of the first then has no effect, and its gradient is rounding alone: such a network needs biases.
+inline StepOutcome step_outcome(const MakeNetwork& make, const Placement& placement, std::int64_t extent, bool has_biases = false) {
   const PlacementScope scope(placement);
   const auto network = make();
   network->initialise(4);
+  std::uint64_t array = 700;
+  for (const auto& [name, tensor] : network->parameters()) {
+    if (has_biases && name.ends_with("bias")) copy(random_tensor(tensor.shape(), array++, {Device::cpu, DType::f32}), tensor);
+  }
   if (const Tensor step = network->step()) copy(Tensor::full({1}, 3, DType::i32), step);
   // NOTE: the same numbers everywhere, those of f32.
   const Tensor images = random_tensor({2, extent, extent, 3}, 4, {Device::cpu, DType::f32}).to(placement.type, placement.device);

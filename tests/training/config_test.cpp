@@ -159,7 +159,8 @@ TEST(Recipe, IsThatOfTheFamily) {
 
 // Wang et al. 2021: ImageNet.
 TEST(Recipe, OfNetworksForLargeImages) {
-  for (const auto& [model, lambda_0] : {std::pair{"imagenet_resnet50", 7.5}, {"imagenet_resnet101", 5.0}, {"imagenet_resnext101_32x8d", 7.5}}) {
+  for (const auto& [model, lambda_0] :
+       {std::pair{"imagenet_resnet50", 7.5}, {"imagenet_resnet101", 5.0}, {"imagenet_resnext101_32x8d", 7.5}, {"imagenet_densenet121", 1.0}}) {
     SCOPED_TRACE(model);
     const TrainConfig recipe = recipe_of(model);
     EXPECT_EQ(recipe.epochs, 300);
@@ -173,6 +174,18 @@ TEST(Recipe, OfNetworksForLargeImages) {
   }
   EXPECT_EQ(recipe_of("resnet32").covariance, "full");
   EXPECT_EQ(recipe_of("resnet32").lambda_0, 0.5);
+}
+
+TEST(Recipe, OfDenseNets) {
+  const TrainConfig recipe = recipe_of("densenet_bc100_12");
+  EXPECT_EQ(recipe.epochs, 300);
+  EXPECT_EQ(recipe.batch_size, 64);
+  EXPECT_EQ(recipe.lr, 0.1);
+  EXPECT_EQ(recipe.schedule, "step");
+  EXPECT_EQ(recipe.milestones, (std::vector<std::int64_t>{150, 200, 250}));
+  EXPECT_EQ(recipe.weight_decay, 1e-4);
+  EXPECT_EQ(recipe.lambda_0, 0.5);
+  EXPECT_EQ(recipe.covariance, "full");
 }
 
 TEST(Recipe, EveryNetworkHasOne) {
