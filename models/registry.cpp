@@ -9,16 +9,19 @@
 #include "kernels/common/trace.h"
 #include "models/imagenet_resnet.h"
 #include "models/preact_resnet.h"
+#include "models/pyramidnet.h"
 #include "models/resnet.h"
 #include "models/resnext.h"
 #include "models/se_resnet.h"
+#include "models/shake_shake.h"
 #include "models/wide_resnet.h"
 
 namespace isda {
 
 namespace {
 
-const Family* const kFamilies[] = {&kResNet, &kPreactResNet, &kSeResNet, &kWideResNet, &kSeWideResNet, &kResNeXt, &kImageNetResNet, &kImageNetResNeXt};
+const Family* const kFamilies[] = {&kResNet,     &kPreactResNet,        &kSeResNet,       &kWideResNet,     &kSeWideResNet, &kResNeXt, &kShakeShake,
+                                   &kPyramidNet, &kShakeDropPyramidNet, &kImageNetResNet, &kImageNetResNeXt};
 
 NetworkEntry entry_of(const Family& family, const Numbers& numbers, double paper_parameters = 0, const std::string& paper = "") {
   std::string text = std::to_string(numbers[0]);
@@ -61,7 +64,8 @@ std::unique_ptr<Network> NetworkEntry::make(const NetworkOptions& options) const
 const std::vector<NetworkEntry>& networks() {
   static const std::vector<NetworkEntry> list = [] {
     const std::string he = "He et al. 2016, table 6", identity = "He et al. 2016, Identity Mappings", wang = "Wang et al. 2019",
-                      zagoruyko = "Zagoruyko, Komodakis 2016", xie = "Xie et al. 2017, table 7", torchvision = "torchvision";
+                      zagoruyko = "Zagoruyko, Komodakis 2016", xie = "Xie et al. 2017, table 7", gastaldi = "Gastaldi 2017, table 1",
+                      han = "Han et al. 2017, table 4", yamada = "Yamada et al. 2019", torchvision = "torchvision";
     return std::vector<NetworkEntry>{
         entry_of(kResNet, {8}),
         entry_of(kResNet, {14}),
@@ -86,6 +90,15 @@ const std::vector<NetworkEntry>& networks() {
         entry_of(kSeWideResNet, {28, 10}),
         entry_of(kResNeXt, {29, 8, 64}, 34.4, xie),
         entry_of(kResNeXt, {29, 16, 64}, 68.1, xie),
+        entry_of(kShakeShake, {26, 2, 32}, 2.9, gastaldi),
+        entry_of(kShakeShake, {26, 2, 64}, 11.7, gastaldi),
+        entry_of(kShakeShake, {26, 2, 96}, 26.2, gastaldi),
+        entry_of(kShakeShake, {26, 2, 112}, 36.4, wang),
+        entry_of(kPyramidNet, {110, 48}, 1.7, han),
+        entry_of(kPyramidNet, {110, 270}, 28.3, han),
+        entry_of(kPyramidNet, {272, 200}, 26.0, han),
+        entry_of(kShakeDropPyramidNet, {110, 270}, 28.3, yamada),
+        entry_of(kShakeDropPyramidNet, {272, 200}, 26.0, yamada),
         entry_of(kImageNetResNet, {18}, 11.7, torchvision),
         entry_of(kImageNetResNet, {34}, 21.8, torchvision),
         entry_of(kImageNetResNet, {50}, 25.6, torchvision),
