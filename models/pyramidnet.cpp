@@ -69,4 +69,41 @@ Tensor PyramidNet::maps(const Tensor& images) const {
   return (*bn_final_)(x, {.relu = true});
 }
 
+namespace {
+
+// NOTE: as in the paper, where 110 are basic blocks, 164 and more bottlenecks.
+bool are_bottlenecks(int depth) { return depth >= 164; }
+
+bool is_pyramid(const Numbers& numbers) { return is_pyramidnet_depth(numbers[0], are_bottlenecks(numbers[0])); }
+
+Build build_pyramid(const Numbers& numbers, double survival) {
+  return [=](const NetworkOptions& options) {
+    return std::make_unique<PyramidNet>(PyramidNetOptions{.depth = numbers[0],
+                                                          .alpha = numbers[1],
+                                                          .is_bottleneck = are_bottlenecks(numbers[0]),
+                                                          .classes = options.classes,
+                                                          .survival = survival,
+                                                          .seed = options.seed});
+  };
+}
+
+}  // namespace
+
+const Family kPyramidNet{
+    .name = "pyramidnet",
+    .title = "PyramidNet",
+    .separators = "_",
+    .is_member = is_pyramid,
+    .build = [](const Numbers& numbers) { return build_pyramid(numbers, 1); },
+};
+
+// The last block survives with a probability of one half.
+const Family kShakeDropPyramidNet{
+    .name = "shakedrop_pyramidnet",
+    .title = "ShakeDrop PyramidNet",
+    .separators = "_",
+    .is_member = is_pyramid,
+    .build = [](const Numbers& numbers) { return build_pyramid(numbers, 0.5); },
+};
+
 }  // namespace isda

@@ -15,7 +15,7 @@
 #include "layers/batch_norm.h"
 #include "layers/conv2d.h"
 #include "layers/shake.h"
-#include "models/network.h"
+#include "models/family.h"
 
 namespace isda {
 
@@ -77,5 +77,7 @@ class PyramidNet : public Network {
   const BatchNorm* bn_final_ = nullptr;
   const Linear* fc_ = nullptr;
 };
+
+extern const Family kPyramidNet, kShakeDropPyramidNet;
 
 }  // namespace isda

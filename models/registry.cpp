@@ -10,9 +10,11 @@
 #include "models/densenet.h"
 #include "models/imagenet_resnet.h"
 #include "models/preact_resnet.h"
+#include "models/pyramidnet.h"
 #include "models/resnet.h"
 #include "models/resnext.h"
 #include "models/se_resnet.h"
+#include "models/shake_shake.h"
 #include "models/wide_resnet.h"
 
 namespace isda {
@@ -20,7 +22,8 @@ namespace isda {
 namespace {
 
 const Family* const kFamilies[] = {
-    &kResNet, &kPreactResNet, &kSeResNet, &kWideResNet, &kSeWideResNet, &kResNeXt, &kDenseNetBc, &kImageNetResNet, &kImageNetResNeXt, &kImageNetDenseNet,
+    &kResNet,     &kPreactResNet,        &kSeResNet,       &kWideResNet,      &kSeWideResNet,     &kResNeXt, &kDenseNetBc, &kShakeShake,
+    &kPyramidNet, &kShakeDropPyramidNet, &kImageNetResNet, &kImageNetResNeXt, &kImageNetDenseNet,
 };
 
 NetworkEntry entry_of(const Family& family, const Numbers& numbers, double paper_parameters = 0, const std::string& paper = "") {
@@ -65,7 +68,7 @@ const std::vector<NetworkEntry>& networks() {
   static const std::vector<NetworkEntry> list = [] {
     const std::string he = "He et al. 2016, table 6", identity = "He et al. 2016, Identity Mappings", wang = "Wang et al. 2019",
                       zagoruyko = "Zagoruyko, Komodakis 2016", xie = "Xie et al. 2017, table 7", huang = "Huang et al. 2017, table 2",
-                      torchvision = "torchvision";
+                      gastaldi = "Gastaldi 2017, table 1", han = "Han et al. 2017, table 4", yamada = "Yamada et al. 2019", torchvision = "torchvision";
     return std::vector<NetworkEntry>{
         entry_of(kResNet, {8}),
         entry_of(kResNet, {14}),
@@ -93,6 +96,15 @@ const std::vector<NetworkEntry>& networks() {
         entry_of(kDenseNetBc, {100, 12}, 0.8, huang),
         entry_of(kDenseNetBc, {190, 40}, 25.6, huang),
         entry_of(kDenseNetBc, {250, 24}, 15.3, huang),
+        entry_of(kShakeShake, {26, 2, 32}, 2.9, gastaldi),
+        entry_of(kShakeShake, {26, 2, 64}, 11.7, gastaldi),
+        entry_of(kShakeShake, {26, 2, 96}, 26.2, gastaldi),
+        entry_of(kShakeShake, {26, 2, 112}, 36.4, wang),
+        entry_of(kPyramidNet, {110, 48}, 1.7, han),
+        entry_of(kPyramidNet, {110, 270}, 28.3, han),
+        entry_of(kPyramidNet, {272, 200}, 26.0, han),
+        entry_of(kShakeDropPyramidNet, {110, 270}, 28.3, yamada),
+        entry_of(kShakeDropPyramidNet, {272, 200}, 26.0, yamada),
         entry_of(kImageNetResNet, {18}, 11.7, torchvision),
         entry_of(kImageNetResNet, {34}, 21.8, torchvision),
         entry_of(kImageNetResNet, {50}, 25.6, torchvision),

@@ -57,4 +57,17 @@ Tensor ShakeShake::maps(const Tensor& images) const {
   return relu(x);
 }
 
+const Family kShakeShake{
+    .name = "shake_shake",
+    .title = "Shake-Shake",
+    .separators = "_x",
+    // NOTE: written 26 2x32d: of two branches, always.
+    .is_member = [](const Numbers& numbers) { return is_shake_shake_depth(numbers[0]) && numbers[1] == 2 && numbers[2] % 2 == 0; },
+    .build = [](const Numbers& numbers) -> Build {
+      return [depth = numbers[0], width = numbers[2]](const NetworkOptions& options) {
+        return std::make_unique<ShakeShake>(ShakeShakeOptions{.depth = depth, .width = width, .classes = options.classes, .seed = options.seed});
+      };
+    },
+};
+
 }  // namespace isda

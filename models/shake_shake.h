@@ -11,7 +11,7 @@
 #include "layers/batch_norm.h"
 #include "layers/conv2d.h"
 #include "layers/shake.h"
-#include "models/network.h"
+#include "models/family.h"
 
 namespace isda {
 
@@ -83,5 +83,7 @@ class ShakeShake : public Network {
   std::vector<const ShakeBlock*> blocks_;
   const Linear* fc_ = nullptr;
 };
+
+extern const Family kShakeShake;
 
 }  // namespace isda

@@ -18,7 +18,10 @@ struct Recipe {
 };
 
 // Wang et al. 2019, appendix; those for 224x224 images Wang et al. 2021. NOTE: pre-activation networks and SE-Wide-ResNets are not among theirs, and are
-// trained as ResNets and Wide-ResNets are.
+// trained as ResNets and Wide-ResNets are. Nor are these:
+//   shake_shake            epochs, batch, cosine and decay are theirs; they state no rate: Gastaldi 2017 has 0.2 with batches of 128, so half of it
+//   pyramidnet             Han et al. 2017, section 4.2
+//   shakedrop_pyramidnet   as Cubuk et al., AutoAugment, 2019, trained it: 1800 epochs, batches of 64, cosine from 0.05, decay 5e-5
 const std::vector<Recipe>& recipes() {
   static const std::vector<Recipe> list = {
       {"resnet", 160, 128, 0.1, {80, 120}, 0.1, 1e-4, 0},
@@ -28,6 +31,9 @@ const std::vector<Recipe>& recipes() {
       {"se_wide_resnet", 240, 128, 0.1, {60, 120, 160, 200}, 0.2, 5e-4, 0.3},
       {"resnext", 350, 128, 0.05, {150, 225, 300}, 0.1, 5e-4, 0},
       {"densenet_bc", 300, 64, 0.1, {150, 200, 250}, 0.1, 1e-4, 0},
+      {"shake_shake", 1800, 64, 0.1, {}, 0.1, 1e-4, 0},
+      {"pyramidnet", 300, 128, 0.1, {150, 225}, 0.1, 1e-4, 0},
+      {"shakedrop_pyramidnet", 1800, 64, 0.05, {}, 0.1, 5e-5, 0},
       {"imagenet_resnet101", 300, 512, 0.2, {}, 0.1, 1e-4, 0, 5, "diagonal"},
       {"imagenet_resnet", 300, 512, 0.2, {}, 0.1, 1e-4, 0, 7.5, "diagonal"},
       {"imagenet_resnext", 300, 512, 0.2, {}, 0.1, 1e-4, 0, 7.5, "diagonal"},

@@ -24,16 +24,6 @@ std::int64_t parameters_by_formula(std::int64_t depth, std::int64_t alpha, bool 
   return count + 2 * in + in * classes + classes;
 }
 
-// Means of 2x2 pixels.
-Maps halved(const Maps& x) {
-  Maps y(x.N, x.H / 2, x.W / 2, x.C);
-  for (std::int64_t n = 0; n < y.N; ++n)
-    for (std::int64_t h = 0; h < 2 * y.H; ++h)
-      for (std::int64_t w = 0; w < 2 * y.W; ++w)
-        for (std::int64_t c = 0; c < x.C; ++c) y.at(n, h / 2, w / 2, c) += x.at(n, h, w, c) / 4;
-  return y;
-}
-
 Tensor plain_pyramid(const PlainNetwork& plain, const Maps& images, const PyramidNetOptions& options) {
   Maps x = plain.norm("bn1", plain.convolution("conv1", images, 1, 1));
   const int blocks = (options.depth - 2) / (options.is_bottleneck ? 9 : 6);

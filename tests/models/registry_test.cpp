@@ -22,8 +22,9 @@ TEST(Registry, ListsTheNetworksOfThePaper) {
   for (const int depth : {8, 14, 20, 32, 44, 56, 110, 1202}) {
     EXPECT_EQ(std::count(names.begin(), names.end(), "resnet" + std::to_string(depth)), 1) << depth;
   }
-  for (const char* name : {"preact_resnet110", "preact_resnet164", "se_resnet110", "wide_resnet16_8", "wide_resnet28_10", "se_wide_resnet28_10",
-                           "resnext29_8x64", "resnext29_16x64"}) {
+  for (const char* name :
+       {"preact_resnet110", "preact_resnet164", "se_resnet110", "wide_resnet16_8", "wide_resnet28_10", "se_wide_resnet28_10", "resnext29_8x64",
+        "resnext29_16x64", "shake_shake26_2x32", "shake_shake26_2x112", "pyramidnet272_200", "shakedrop_pyramidnet272_200"}) {
     EXPECT_EQ(std::count(names.begin(), names.end(), name), 1) << name;
   }
 }
@@ -48,12 +49,17 @@ TEST(Registry, FindsMembersOfEveryFamily) {
     const char *name, *family, *description;
     std::int64_t width;
   };
-  for (const auto& [name, family, description, width] : {Member{"preact_resnet8", "preact_resnet", "Pre-activation ResNet-8 for 32x32 images", 64},
-                                                         {"preact_resnet173", "preact_resnet", "Pre-activation ResNet-173 for 32x32 images", 256},
-                                                         {"se_resnet26", "se_resnet", "SE-ResNet-26 for 32x32 images", 64},
-                                                         {"wide_resnet10_3", "wide_resnet", "Wide-ResNet-10_3 for 32x32 images", 192},
-                                                         {"se_wide_resnet10_2", "se_wide_resnet", "SE-Wide-ResNet-10_2 for 32x32 images", 128},
-                                                         {"resnext11_2x4", "resnext", "ResNeXt-11_2x4 for 32x32 images", 1024}}) {
+  for (const auto& [name, family, description, width] :
+       {Member{"preact_resnet8", "preact_resnet", "Pre-activation ResNet-8 for 32x32 images", 64},
+        {"preact_resnet173", "preact_resnet", "Pre-activation ResNet-173 for 32x32 images", 256},
+        {"se_resnet26", "se_resnet", "SE-ResNet-26 for 32x32 images", 64},
+        {"wide_resnet10_3", "wide_resnet", "Wide-ResNet-10_3 for 32x32 images", 192},
+        {"se_wide_resnet10_2", "se_wide_resnet", "SE-Wide-ResNet-10_2 for 32x32 images", 128},
+        {"resnext11_2x4", "resnext", "ResNeXt-11_2x4 for 32x32 images", 1024},
+        {"shake_shake14_2x6", "shake_shake", "Shake-Shake-14_2x6 for 32x32 images", 24},
+        {"pyramidnet8_6", "pyramidnet", "PyramidNet-8_6 for 32x32 images", 22},
+        {"pyramidnet164_6", "pyramidnet", "PyramidNet-164_6 for 32x32 images", 88},
+        {"shakedrop_pyramidnet8_6", "shakedrop_pyramidnet", "ShakeDrop PyramidNet-8_6 for 32x32 images", 22}}) {
     const NetworkEntry entry = find_network(name);
     EXPECT_EQ(entry.name, name);
     EXPECT_EQ(entry.family, family);
@@ -67,11 +73,22 @@ TEST(Registry, FindsMembersOfEveryFamily) {
 
 TEST(Registry, NamesThatAreNearlyThoseOfAFamilyAreErrors) {
   for (const char* name :
-       {"wide_resnet28", "wide_resnet28_", "wide_resnet28_0", "wide_resnet28_-1", "wide_resnet27_10", "wide_resnet28_10_3", "wide_resnet28x10", "resnext29_8",
-        "resnext29_8x", "resnext29_8x64d", "resnext28_8x64", "resnext29x8_64", "preact_resnet165", "se_resnet27"}) {
+       {"wide_resnet28",    "wide_resnet28_",     "wide_resnet28_0",    "wide_resnet28_-1",   "wide_resnet27_10", "wide_resnet28_10_3", "wide_resnet28x10",
+        "resnext29_8",      "resnext29_8x",       "resnext29_8x64d",    "resnext28_8x64",     "resnext29x8_64",   "preact_resnet165",   "se_resnet27",
+        "shake_shake26_32", "shake_shake26_3x32", "shake_shake26_2x31", "shake_shake25_2x32", "pyramidnet110",    "pyramidnet165_20",   "pyramidnet111_270"}) {
     expect_error([&] { find_network(name); }, fmt::format("[models] there is no model '{}'", name));
   }
   expect_error([] { find_network("wide_resnet28"); }, "did you mean 'wide_resnet");
+}
+
+TEST(Registry, ParametersOfShakenNetworks) {
+  for (const auto& [name, millions] : {std::pair{"shake_shake26_2x32", 2.9}, {"shake_shake26_2x64", 11.7}, {"pyramidnet110_48", 1.7}}) {
+    const NetworkEntry entry = find_network(name);
+    EXPECT_EQ(entry.paper_parameters, millions) << name;
+    EXPECT_NEAR(static_cast<double>(entry.make(10)->parameter_count()) / 1e6, millions, 0.05) << name;
+  }
+  EXPECT_TRUE(find_network("shakedrop_pyramidnet8_6").make(10)->step());
+  EXPECT_FALSE(find_network("pyramidnet8_6").make(10)->step());
 }
 
 TEST(Registry, DropoutIsForNetworksThatHaveIt) {

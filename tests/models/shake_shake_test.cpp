@@ -36,17 +36,6 @@ Maps shifted(const Maps& x) {
   return y;
 }
 
-// x and its shifted self side by side.
-Maps pair_of(const Maps& x) {
-  Maps y(x.N, x.H, x.W, 2 * x.C);
-  const Maps other = shifted(x);
-  for (std::int64_t n = 0; n < x.N; ++n)
-    for (std::int64_t h = 0; h < x.H; ++h)
-      for (std::int64_t w = 0; w < x.W; ++w)
-        for (std::int64_t c = 0; c < x.C; ++c) y.at(n, h, w, c) = x.at(n, h, w, c), y.at(n, h, w, x.C + c) = other.at(n, h, w, c);
-  return y;
-}
-
 Tensor plain_shake(const PlainNetwork& plain, const Maps& images, const ShakeShakeOptions& options) {
   Maps x = plain.norm("bn1", plain.convolution("conv1", images, 1, 1));
   std::uint32_t layer = 0;
@@ -61,7 +50,7 @@ Tensor plain_shake(const PlainNetwork& plain, const Maps& images, const ShakeSha
       };
       const Maps a = branch(at + "branch1."), b = branch(at + "branch2.");
       Maps y = plain.has(at + "shortcut.conv.weight")
-                   ? plain.norm(at + "shortcut.bn", plain.convolution(at + "shortcut.conv", pair_of(activated), stride, 0, 2))
+                   ? plain.norm(at + "shortcut.bn", plain.convolution(at + "shortcut.conv", joined(activated, shifted(activated)), stride, 0, 2))
                    : x;
       for (std::size_t i = 0; i < y.values.size(); ++i) {
         const auto image = i / (y.values.size() / static_cast<std::size_t>(y.N));
