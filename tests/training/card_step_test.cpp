@@ -50,23 +50,29 @@ class CardStep : public OnTheCardTest {
           network(8, 10),
           loss(make_loss(loss_name)),
           optimizer(network, {}),
-          images(placement.device == Device::cuda ? std::make_unique<ResidentImages>(dataset_->train, dataset_->mean, dataset_->deviation, Device::cuda)
-                                                  : nullptr),
+          images(placement.device == Device::cuda
+                     ? std::make_unique<ResidentImages>(dataset_->train, dataset_->mean, dataset_->deviation, Device::cuda, augmentation(loss_name))
+                     : nullptr),
           loader(dataset_->train, dataset_->mean, dataset_->deviation,
-                 {.batch_size = kBatch, .seed = 7, .workers = 0, .type = placement.type, .makes_images = !images}),
-          step(network, *loss, optimizer, images.get(), with(options, placement)) {
+                 {.batch_size = kBatch, .seed = 7, .augmentation = augmentation(loss_name), .workers = 0, .type = placement.type, .makes_images = !images}),
+          step(network, *loss, optimizer, images.get(), with(options, placement, loss_name)) {
       network.initialise(5);
       optimizer.set_learning_rate(0.02);
       loss->set_progress(0.5);
     }
 
     static std::unique_ptr<Loss> make_loss(const std::string& name) {
-      if (name == "ce") return std::make_unique<CrossEntropyLoss>();
+      if (name == "ce" || name == "ce_mixed") return std::make_unique<CrossEntropyLoss>();
       // NOTE: more directions than a class has samples, so that nothing is given up: of what is as long as another the roundings would decide.
       if (name == "isda_low_rank") return std::make_unique<IsdaLoss>(10, 64, 2.0, Covariance::low_rank(20));
       return std::make_unique<IsdaLoss>(10, 64, 2.0, name == "isda_diagonal" ? Covariance::diagonal : Covariance::full, name == "isda_ahead" ? kBatch : 0);
     }
-    static StepOptions with(StepOptions options, const Placement& placement) {
+    // "ce_mixed": of images that a policy and Cutout have changed, and that are mixed with each other.
+    static Augmentation augmentation(const std::string& name) {
+      return name == "ce_mixed" ? augmentation_of({.policy = "autoaugment-cifar10", .color_jitter = 0.4, .cutout = 8}) : Augmentation{};
+    }
+    static StepOptions with(StepOptions options, const Placement& placement, const std::string& name) {
+      if (name == "ce_mixed") options.mix = {.mixup = 0.5, .cutmix = 1};
       options.placement = placement;
       options.seed = 7;
       return options;
@@ -133,7 +139,7 @@ TEST_P(LossesOnTheCard, CurveIsTheCpus) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, LossesOnTheCard, testing::Values("ce", "isda_full", "isda_ahead", "isda_diagonal", "isda_low_rank"),
+INSTANTIATE_TEST_SUITE_P(All, LossesOnTheCard, testing::Values("ce", "ce_mixed", "isda_full", "isda_ahead", "isda_diagonal", "isda_low_rank"),
                          [](const auto& loss) { return std::string(loss.param); });
 
 struct Recorded {
@@ -154,7 +160,8 @@ TEST_P(RecordedOnTheCard, LeavesTheSameBitsAsStepByStepInAnyOrder) {
   expect_same_bits(trained(card, loss, 2), eager);
 }
 
-INSTANTIATE_TEST_SUITE_P(All, RecordedOnTheCard, testing::Values(Recorded{DType::f32, "isda_full"}, Recorded{DType::bf16, "isda_ahead"}),
+INSTANTIATE_TEST_SUITE_P(All, RecordedOnTheCard,
+                         testing::Values(Recorded{DType::f32, "isda_full"}, Recorded{DType::f32, "ce_mixed"}, Recorded{DType::bf16, "isda_ahead"}),
                          [](const auto& of) { return fmt::format("{}_{}", name_of(of.param.type), of.param.loss); });
 
 TEST_F(CardStep, CurveInBf16IsTheReferences) {
