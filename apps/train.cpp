@@ -29,10 +29,14 @@ void install_signal_handlers() {
   sigaction(SIGTERM, &action, nullptr);
 }
 
+// Pixels, where --cutout is given without a number.
+constexpr const char* kUsualCutout = "16";
+
 struct Flags {
   TrainConfig config;  // holds what was given on the command line; `given` tells which
   std::string config_file;
-  int layers = 0, widen_factor = 0, growth_rate = 0;
+  int layers = 0, widen_factor = 0, growth_rate = 0, length = 0;
+  bool autoaugment = false;
   bool resume = false;
   CLI::App* app = nullptr;
 };
@@ -51,6 +55,9 @@ void add_flags(CLI::App& app, Flags& flags) {
       ->check(CLI::PositiveNumber);
   app.add_option("--growth-rate", flags.growth_rate, "growth of a family: --model densenet_bc --layers 100 --growth-rate 12 is --model densenet_bc100_12")
       ->check(CLI::PositiveNumber);
+  // NOTE: as the authors' code of ISDA has them: what --autoaugment also does is a cutout, and how large is said by --length.
+  app.add_flag("--autoaugment", flags.autoaugment, "--policy autoaugment-cifar10 --cutout");
+  app.add_option("--length", flags.length, "the side of the squares that --cutout and --autoaugment cut")->check(CLI::PositiveNumber);
   visit_fields(flags.config, [&](const char* name, auto& member, const char* description) {
     using Member = std::remove_reference_t<decltype(member)>;
     const std::string flag = flag_of(name);
@@ -58,9 +65,23 @@ void add_flags(CLI::App& app, Flags& flags) {
       app.add_flag(fmt::format("{},!--no-{}", flag, flag.substr(2)), member, description);
     else if constexpr (std::is_same_v<Member, std::vector<std::int64_t>>)
       app.add_option(flag, member, description)->delimiter(',');
+    else if (flag == "--cutout")
+      app.add_option(flag, member, description)->expected(0, 1)->default_str(kUsualCutout);
     else
       app.add_option(flag, member, description);
   });
+}
+
+// What the flags of the authors' code mean, into the fields that are given on the command line.
+void add_authors_flags(const Flags& flags, nlohmann::json& given) {
+  if (flags.autoaugment) {
+    require(!given.contains("policy"), "--autoaugment is a --policy, and --policy is given too");
+    given["policy"] = "autoaugment-cifar10";
+    if (!given.contains("cutout")) given["cutout"] = std::stoll(kUsualCutout);
+  }
+  if (flags.length == 0) return;
+  require(given.contains("cutout"), "--length is the side of what --cutout cuts, and there is no --cutout");
+  given["cutout"] = flags.length;
 }
 
 nlohmann::json read_json(const std::string& path) {
@@ -91,6 +112,7 @@ TrainConfig resolve(const Flags& flags) {
   visit_fields(config, [&](const char* name, auto&, const char*) {
     if (is_given(name)) overrides[name] = given[name];
   });
+  add_authors_flags(flags, overrides);
   set_from_json(config, overrides, "command line");
   config.model = recipe.model;
   if (!overrides.contains("milestones") && !file.contains("milestones")) {
@@ -108,6 +130,17 @@ void print_recipe(const TrainConfig& config) {
              schedule, config.momentum, config.nesterov ? " Nesterov" : "", config.weight_decay, dropout, config.seed);
 }
 
+void print_augmentation(const TrainConfig& config) {
+  std::vector<std::string> parts;
+  if (config.augment) parts.emplace_back("crop, flip");
+  if (config.policy != "none") parts.push_back(config.policy);
+  if (config.color_jitter > 0) parts.push_back(fmt::format("colour jitter {:g}", config.color_jitter));
+  if (config.cutout > 0) parts.push_back(fmt::format("cutout {}{}", config.cutout, config.cutout_holes > 1 ? fmt::format(" x {}", config.cutout_holes) : ""));
+  if (config.mixup > 0) parts.push_back(fmt::format("mixup {:g}", config.mixup));
+  if (config.cutmix > 0) parts.push_back(fmt::format("cutmix {:g}", config.cutmix));
+  fmt::print("augment    {}\n", parts.empty() ? "none" : fmt::format("{}", fmt::join(parts, ", ")));
+}
+
 // What is wrong with the flags is wrong usage, not a run that failed.
 TrainConfig checked_config(const Flags& flags) {
   try {
@@ -122,6 +155,7 @@ TrainConfig checked_config(const Flags& flags) {
 int run_train(const Flags& flags) {
   const TrainConfig config = checked_config(flags);
   print_recipe(config);
+  print_augmentation(config);
   install_signal_handlers();
 
   Progress progress;
@@ -147,7 +181,11 @@ const Subcommand train_command{{
     .name = "train",
     .help = "train a network",
     .declare = with_flags(add_flags, run_train),
-    .aliases = {{"--cos-lr", {"--schedule", "cosine"}}, {"--droprate", {"--dropout"}}, {"--learning-rate", {"--lr"}}, {"--wd", {"--weight-decay"}}},
+    .aliases = {{"--cos-lr", {"--schedule", "cosine"}},
+                {"--n-holes", {"--cutout-holes"}},
+                {"--droprate", {"--dropout"}},
+                {"--learning-rate", {"--lr"}},
+                {"--wd", {"--weight-decay"}}},
 }};
 
 }  // namespace

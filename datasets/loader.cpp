@@ -41,7 +41,10 @@ void check(const Split& split, const LoaderOptions& options) {
 }  // namespace
 
 Loader::Loader(const Split& split, std::span<const double> mean, std::span<const double> deviation, const LoaderOptions& options)
-    : split_(split), options_(options), context_(options.type == DType::f64 ? Device::reference : Device::cpu, 1) {
+    : split_(split),
+      options_(options),
+      augmenter_(options.augmentation, split.height, split.width, Device::cpu),
+      context_(options.type == DType::f64 ? Device::reference : Device::cpu, 1) {
   check(split, options);
   const std::int64_t images = options.limit > 0 ? std::min(options.limit, split.size()) : split.size();
   require(!options.drops_partial || options.batch_size <= images,
@@ -170,15 +173,15 @@ void Loader::fill(const Context& context, std::int64_t batch, Slot& slot) const 
   slot.batch = {.images = {}, .labels = first(slot.labels, N), .indices = first(slot.indices, N)};
   if (!options_.makes_images) return;
   slot.batch.images = first(slot.images, N);
-  run(context, kernels::Augment{.images = split_.images(),
-                                .indices = slot.batch.indices,
-                                .mean = mean_,
-                                .deviation = deviation_,
-                                .epoch = ConstView(&epoch_, DType::i32, {1}),
-                                .seed = options_.seed,
-                                .padding = options_.is_augmented ? kCropPadding : 0,
-                                .flip = options_.is_augmented,
-                                .y = View(slot.images.data(), slot.images.type(), slot.batch.images.shape())});
+  augmenter_.run(context, kernels::Augment{.images = split_.images(),
+                                           .indices = slot.batch.indices,
+                                           .mean = mean_,
+                                           .deviation = deviation_,
+                                           .epoch = ConstView(&epoch_, DType::i32, {1}),
+                                           .seed = options_.seed,
+                                           .padding = options_.is_augmented ? kCropPadding : 0,
+                                           .flip = options_.is_augmented,
+                                           .y = View(slot.images.data(), slot.images.type(), slot.batch.images.shape())});
 }
 
 }  // namespace isda

@@ -18,6 +18,7 @@
 #include <thread>
 #include <vector>
 
+#include "datasets/augmentation.h"
 #include "datasets/dataset.h"
 #include "kernels/common/context.h"
 
@@ -37,12 +38,13 @@ struct LoaderOptions {
   std::int64_t batch_size = 128;
   std::uint64_t seed = 0;
   bool is_shuffled = true;
-  bool is_augmented = true;    // reflect-padded random crop and random flip; else the images as they are, normalised
-  bool drops_partial = false;  // leave out a last batch that is not full
-  std::int64_t limit = 0;      // use only the first `limit` images of the split; 0 = all
-  int workers = 1;             // threads that work ahead; 0 = the calling thread
-  DType type = DType::f32;     // of the images: f32, bf16, or f64 made by the reference device
-  bool makes_images = true;    // false: only labels and indices, for whoever makes the images elsewhere (datasets/resident_images.h)
+  bool is_augmented = true;        // reflect-padded random crop and random flip; else the images as they are, normalised
+  Augmentation augmentation = {};  // what is done beside, to augmented images or not
+  bool drops_partial = false;      // leave out a last batch that is not full
+  std::int64_t limit = 0;          // use only the first `limit` images of the split; 0 = all
+  int workers = 1;                 // threads that work ahead; 0 = the calling thread
+  DType type = DType::f32;         // of the images: f32, bf16, or f64 made by the reference device
+  bool makes_images = true;        // false: only labels and indices, for whoever makes the images elsewhere (datasets/resident_images.h)
 };
 
 class Loader {
@@ -85,6 +87,7 @@ class Loader {
   const LoaderOptions options_;
   Arena memory_;
   View mean_, deviation_;
+  Augmenter augmenter_;
   std::vector<std::int32_t> order_;
   std::vector<Slot> slots_;
   Context context_;  // of the calling thread

@@ -12,6 +12,7 @@ class CrossEntropyLoss : public Loss {
  public:
   explicit CrossEntropyLoss(double label_smoothing = 0) : label_smoothing_(label_smoothing) {}
   LossResult operator()(const Tensor& maps, const Linear& classifier, const Tensor& labels) override;
+  LossResult mixed(const Tensor& maps, const Linear& classifier, const Tensor& labels, const SecondLabels& second) override;
 
  private:
   double label_smoothing_;

@@ -16,6 +16,13 @@ struct LossResult {
   Tensor correct;  // (1) i32, how many of the plain logits were right
 };
 
+// The second labels of images that were mixed (datasets/mixing.h), and how much each kind counts.
+struct SecondLabels {
+  Tensor labels;           // (N) i32
+  Tensor weight_of_first;  // (1), parameter type
+  Tensor weight_of_second;
+};
+
 class Loss {
  public:
   virtual ~Loss() = default;
@@ -24,6 +31,10 @@ class Loss {
   virtual void prepare(const Linear&, const Tensor&) {}
   // maps (N,H,W,A): the network's last ones; or (N,A): their means, the features. labels (N) i32.
   virtual LossResult operator()(const Tensor& maps, const Linear& classifier, const Tensor& labels) = 0;
+  // The same of images of two labels: w L(labels) + (1-w) L(second labels); `correct` is of the first. Throws Error for a loss that wants one label an image.
+  virtual LossResult mixed(const Tensor&, const Linear&, const Tensor&, const SecondLabels&) {
+    fail("[loss] mixup and CutMix give an image two labels, and this loss keeps statistics of classes, of images of one label; train with --loss ce");
+  }
   // How far training is, from 0 (before the first epoch) to 1: a loss that changes with it is told once an epoch.
   virtual void set_progress(double) {}
   // The weight of the loss's augmentation at this progress; 0 for a loss without one.

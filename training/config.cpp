@@ -11,6 +11,7 @@
 #include "kernels/common/error.h"
 #include "kernels/common/f32_products.h"
 #include "kernels/common/nearest.h"
+#include "kernels/image_policy/policy.h"
 #include "losses/covariance.h"
 
 namespace isda {
@@ -32,6 +33,14 @@ void check_covariance(const std::string& value) {
     covariance_of(value);
   } catch (const Error& error) {
     fail("--covariance is {}", error.what());
+  }
+}
+
+void check_policy(const std::string& value) {
+  try {
+    kernels::policy_of(value);
+  } catch (const Error& error) {
+    fail("--policy: {}", error.what());
   }
 }
 
@@ -90,6 +99,15 @@ void check(const TrainConfig& config) {
   check_range("max-steps", config.max_steps, 0, 1e15);
   check_range("train-limit", config.train_limit, 0, 1e12);
   check_range("log-steps", config.log_steps, 0, 1e12);
+  check_policy(config.policy);
+  check_range("color-jitter", config.color_jitter, 0, 1);
+  check_range("cutout", config.cutout, 0, 1 << 20);
+  check_range("cutout-holes", config.cutout_holes, 1, 1024);
+  check_range("mixup", config.mixup, 0, 1e6);
+  check_range("cutmix", config.cutmix, 0, 1e6);
+  require((config.mixup == 0 && config.cutmix == 0) || config.loss == "ce",
+          "--{} goes with --loss ce, got --loss {}: ISDA learns how each class varies from images of one label, and a mixed image has two",
+          config.mixup > 0 ? "mixup" : "cutmix", config.loss);
   for (const auto milestone : config.milestones) check_range("milestones", milestone, 1, 1e6);
 }
 

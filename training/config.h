@@ -41,6 +41,12 @@ struct TrainConfig {
   std::int64_t max_steps = 0;
   std::int64_t train_limit = 0;
   bool augment = true;
+  std::string policy = "none";
+  double color_jitter = 0;
+  std::int64_t cutout = 0;
+  std::int64_t cutout_holes = 1;
+  double mixup = 0;
+  double cutmix = 0;
   bool shuffle = true;
   std::string init;
   std::int64_t log_steps = 0;
@@ -81,6 +87,13 @@ void visit_fields(Config& config, Field&& field) {
   field("max_steps", config.max_steps, "stop after so many steps; 0 = no limit");
   field("train_limit", config.train_limit, "train on the first N images only; 0 = all");
   field("augment", config.augment, "random crop and flip");
+  field("policy", config.policy,
+        "operations on the training images: none, autoaugment-cifar10, autoaugment-imagenet, or randaugment:N:M: N operations of magnitude M, 0 to 30");
+  field("color_jitter", config.color_jitter, "brightness, contrast and colour of training images times a factor from 1-S to 1+S each; 0 = none");
+  field("cutout", config.cutout, "cut squares of so many pixels a side out of training images; 0 = none, without a number 16");
+  field("cutout_holes", config.cutout_holes, "how many squares --cutout cuts");
+  field("mixup", config.mixup, "mix the images of a batch and their labels, with weights of Beta(ALPHA, ALPHA); 0 = not");
+  field("cutmix", config.cutmix, "put a box of one image into another, of an area of Beta(ALPHA, ALPHA); 0 = not. With --mixup each batch has either");
   field("shuffle", config.shuffle, "a new order of the images in each epoch");
   field("init", config.init, "start from the weights of this safetensors file");
   field("log_steps", config.log_steps, "write every Nth step's loss to steps.csv; 0 = none");

@@ -6,10 +6,12 @@
 #include "kernels/concat/concat.h"
 #include "kernels/conv2d/conv2d.h"
 #include "kernels/elementwise/elementwise.h"
+#include "kernels/image_policy/image_policy.h"
 #include "kernels/isda/prepared_head.h"
 #include "kernels/isda_draw/isda_draw.h"
 #include "kernels/journal/journal.h"
 #include "kernels/linear/linear.h"
+#include "kernels/mix/mix.h"
 #include "kernels/pooling/pooling.h"
 #include "kernels/sgd/sgd.h"
 #include "kernels/shake/shake.h"
@@ -34,7 +36,7 @@ std::string first_without_cuda() {
 
 std::string operation_without_cuda() {
   using namespace kernels;
-  return first_without_cuda<Augment, Conv2d, Conv2dBackwardData, Conv2dBackwardWeights, BatchNormStatistics, BatchNorm, BatchNormAffine,
+  return first_without_cuda<Augment, ImagePolicy, Mix, Conv2d, Conv2dBackwardData, Conv2dBackwardWeights, BatchNormStatistics, BatchNorm, BatchNormAffine,
                             BatchNormBackwardReduce, BatchNormBackward, Relu, ReluBackward, Add, Scale, Sigmoid, SigmoidBackward, ScaleChannels,
                             ScaleChannelsBackward, Dropout, Shake, ShakeBackward, TwoFlows, TwoFlowsBackward, Concat, ConcatBackward, GlobalAverage,
                             GlobalAverageBackward, MaxPool2d, MaxPool2dBackward, AveragePool2d, AveragePool2dBackward, Linear, LinearBackward,

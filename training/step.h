@@ -11,6 +11,7 @@
 
 #include "core/graph_memory.h"
 #include "datasets/loader.h"
+#include "datasets/mixing.h"
 #include "datasets/resident_images.h"
 #include "losses/loss.h"
 #include "models/network.h"
@@ -23,6 +24,7 @@ struct StepOptions {
   Placement placement = {};
   std::uint64_t seed = 0;
   bool is_augmented = true;
+  MixOptions mix = {};
   bool is_recorded = true;         // on the card: replay a graph; false: enqueue kernel by kernel
   std::int64_t journal_rows = 64;  // how many steps may be taken before the journal is read
 };
@@ -50,12 +52,17 @@ class TrainingStep {
   // What a batch is copied to, and the graph that works on it.
   struct Sized {
     Tensor images, indices, labels;  // images: where they are not on the device already
+    SecondLabels second;             // of mixed images, as is what follows
+    Tensor pixel_weight, place;
     std::unique_ptr<GraphMemory> memory;
     std::optional<cuda::Graph> graph;
     bool is_warm = false;
   };
 
   Sized& sized_for(const Batch& batch);
+  void make_mix_inputs(Sized& inputs, std::int64_t images) const;
+  void draw_mix_inputs(const Batch& batch, const Sized& inputs, std::int64_t step) const;
+  LossResult loss_of(const Sized& inputs, const Tensor& images);
   void compute(const Sized& inputs);
   void record(Sized& inputs);
 

@@ -50,9 +50,13 @@ DeviceChoice device_of(const TrainConfig& config) {
 }
 
 // The images of a split where the step can make its batches from them: on the card, where they fit.
-std::unique_ptr<ResidentImages> resident_images(const Dataset& dataset, const Split& split, Device device) {
+std::unique_ptr<ResidentImages> resident_images(const Dataset& dataset, const Split& split, Device device, const Augmentation& augmentation = {}) {
   if (device != Device::cuda || !ResidentImages::fit(split)) return nullptr;
-  return std::make_unique<ResidentImages>(split, dataset.mean, dataset.deviation, device);
+  return std::make_unique<ResidentImages>(split, dataset.mean, dataset.deviation, device, augmentation);
+}
+
+Augmentation augmentation_in(const TrainConfig& config) {
+  return augmentation_of({.policy = config.policy, .color_jitter = config.color_jitter, .cutout = config.cutout, .cutout_holes = config.cutout_holes});
 }
 
 // NOTE: where a block of the card owns a class, from its maps to their gradients, there is no pass to move.
@@ -132,13 +136,14 @@ class Training {
         network_(find_network(config.model).make({.classes = dataset_.classes(), .dropout = config.dropout, .seed = config.seed})),
         loss_(make_loss(config, *network_, placement_)),
         optimizer_(*network_, {.momentum = config.momentum, .weight_decay = config.weight_decay, .nesterov = config.nesterov}),
-        train_images_(resident_images(dataset_, dataset_.train, device_.device)),
+        train_images_(resident_images(dataset_, dataset_.train, device_.device, augmentation_in(config))),
         test_images_(resident_images(dataset_, dataset_.test, device_.device)),
         loader_(dataset_.train, dataset_.mean, dataset_.deviation,
                 {.batch_size = config.batch_size,
                  .seed = config.seed,
                  .is_shuffled = config.shuffle,
                  .is_augmented = config.augment,
+                 .augmentation = augmentation_in(config),
                  .limit = config.train_limit,
                  .workers = config.workers,
                  .type = placement_.type,
@@ -147,6 +152,7 @@ class Training {
               {.placement = placement_,
                .seed = config.seed,
                .is_augmented = config.augment,
+               .mix = {.mixup = config.mixup, .cutmix = config.cutmix},
                // NOTE: the host is the device where it is not the card, and has waited anyway.
                .journal_rows = device_.device == Device::cuda ? kJournalRows : 1}) {
     if (is_resumed)

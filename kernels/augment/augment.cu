@@ -3,7 +3,7 @@
 //
 //   A thread makes a packet of neighbouring elements of an image of y, 16 bytes where H*W*C comes in such packets, and reads a byte for each; so writes are
 //   coalesced, and reads nearly so, since a row of the image is read forwards or backwards, from the first-level cache but for the first byte of a sector.
-//   Every thread draws its image's crop itself: sixty integer instructions, and no barrier.
+//   Every thread draws its image's crop itself, and its holes: sixty integer instructions each, and no barrier.
 //   256 threads a block, a few blocks an image; about 50 instructions an element: bound by arithmetic, a few microseconds for a batch of CIFAR.
 #include "kernels/augment/augment.h"
 
@@ -23,23 +23,25 @@ struct Batch {
   unsigned blocks_per_image;
   std::uint64_t seed;
   int padding;
-  bool flip;
+  bool flip, is_gathered;
+  int holes, hole_length;
 };
 
 template <int width, class T>
 __global__ void __launch_bounds__(kThreads) augment_kernel(Batch batch, const std::uint8_t* images, const std::int32_t* indices, const float* mean,
                                                            const float* deviation, const std::int32_t* epoch, T* y) {
-  const auto [M, H, W, C, blocks_per_image, seed, padding, flip] = batch;
+  const auto [M, H, W, C, blocks_per_image, seed, padding, flip, is_gathered, holes, hole_length] = batch;
   const std::int64_t n = blockIdx.x / blocks_per_image;
   const int size = H * W * C, first = static_cast<int>((blockIdx.x % blocks_per_image * kThreads + threadIdx.x) * width);
   if (first >= size) return;
   const std::int32_t index = __ldg(indices + n);
   const bool is_image = index >= 0 && index < M;
   const Crop crop = draw_crop(seed, __ldg(epoch), index, padding, flip);
-  const std::uint8_t* image = images + (is_image ? index : 0) * static_cast<std::int64_t>(size);
+  const std::uint8_t* image = images + (is_gathered ? n : is_image ? index : 0) * static_cast<std::int64_t>(size);
 
   // Gather: (h,w,c) of the first element by division, of the others by counting.
-  int c = first % C, w = first / C % W, h = first / C / W;
+  const int first_c = first % C, first_w = first / C % W, first_h = first / C / W;
+  int c = first_c, w = first_w, h = first_h;
   int channels[width];
   float values[width];
 #pragma unroll
@@ -61,6 +63,24 @@ __global__ void __launch_bounds__(kThreads) augment_kernel(Batch batch, const st
   for (int i = 0; i < width; ++i) {
     values[i] = is_image ? (values[i] - mean[channels[i]]) / deviation[channels[i]] : std::numeric_limits<float>::quiet_NaN();
   }
+  // Cut the holes.
+  for (int hole = 0; is_image && hole < holes; ++hole) {
+    const Hole cut = draw_hole(seed, __ldg(epoch), index, hole, hole_length, H, W);
+    c = first_c;
+    w = first_w;
+    h = first_h;
+#pragma unroll
+    for (int i = 0; i < width; ++i) {
+      if (cut.has(h, w)) values[i] = 0;
+      if (++c == C) {
+        c = 0;
+        if (++w == W) {
+          w = 0;
+          ++h;
+        }
+      }
+    }
+  }
   store_packed(y + n * size + first, values);
 }
 
@@ -72,8 +92,17 @@ void run(Cuda, const Context& context, const Augment& op) {
   require(size <= std::numeric_limits<int>::max() / 2, "[{}] an image of y {} has more elements than the cuda device counts", op.name, op.y.shape());
   dispatch_cuda(op.name, op.y.type(), [&, N = N, H = H, W = W, C = C]<class T>() {
     dispatch_width<T>(size, are_aligned({op.y}), [&]<int width>() {
-      const Batch batch{
-          op.images.extent(0), static_cast<int>(H), static_cast<int>(W), static_cast<int>(C), blocks_for(size / width, kThreads), op.seed, op.padding, op.flip};
+      const Batch batch{.images = op.gathered_from > 0 ? op.gathered_from : op.images.extent(0),
+                        .H = static_cast<int>(H),
+                        .W = static_cast<int>(W),
+                        .C = static_cast<int>(C),
+                        .blocks_per_image = blocks_for(size / width, kThreads),
+                        .seed = op.seed,
+                        .padding = op.padding,
+                        .flip = op.flip,
+                        .is_gathered = op.gathered_from > 0,
+                        .holes = op.holes,
+                        .hole_length = op.hole_length};
       launch(context, {.name = op.name, .grid = static_cast<unsigned>(N) * batch.blocks_per_image, .block = kThreads}, augment_kernel<width, T>, batch,
              op.images.as<std::uint8_t>(), op.indices.as<std::int32_t>(), op.mean.as<float>(), op.deviation.as<float>(), op.epoch.as<std::int32_t>(),
              elements<T>(op.y));

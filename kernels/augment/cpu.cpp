@@ -2,6 +2,8 @@
 // One image at a time per thread. A row of y is W*C elements in order: where each comes from within a row of the image is a
 // table made once per image, mean and scale are tiled to a row once per call, so that the arithmetic is one vectorised loop.
 // bf16 too, for a card that is given images from the host.
+#include <algorithm>
+
 #include "kernels/augment/augment.h"
 #include "kernels/common/check.h"
 #include "kernels/common/parallel.h"
@@ -32,6 +34,8 @@ void augment(const Context& context, const Augment& op) {
   parallel_for(context, N, [&, H = H, W = W, C = C](std::int64_t n, int thread) {
     const Crop crop = draw_crop(op.seed, epoch, indices[n], op.padding, op.flip);
 
+    const std::int64_t from = op.gathered_from > 0 ? n : indices[n];
+
     // Where in a row of the image each element of a row of y comes from.
     std::int32_t* sources = sources_of_threads + thread * row_size;
     for (std::int64_t w = 0; w < W; ++w) {
@@ -43,9 +47,15 @@ void augment(const Context& context, const Augment& op) {
     std::uint8_t* gathered = rows_of_threads + thread * row_size;
     T* y = op.y.as<T>() + n * H * row_size;
     for (std::int64_t h = 0; h < H; ++h) {
-      const std::uint8_t* row = images + (indices[n] * H + reflect(h + crop.top - op.padding, H)) * row_size;
+      const std::uint8_t* row = images + (from * H + reflect(h + crop.top - op.padding, H)) * row_size;
       for (std::int64_t i = 0; i < row_size; ++i) gathered[i] = row[sources[i]];
       for (std::int64_t i = 0; i < row_size; ++i) y[h * row_size + i] = T((static_cast<float>(gathered[i]) - mean[i]) * scale[i]);
+    }
+
+    // Cut the holes.
+    for (int hole = 0; hole < op.holes; ++hole) {
+      const Hole cut = draw_hole(op.seed, epoch, indices[n], hole, op.hole_length, static_cast<int>(H), static_cast<int>(W));
+      for (int h = cut.top; h < cut.bottom; ++h) std::fill(y + h * row_size + cut.left * C, y + h * row_size + cut.right * C, T(0));
     }
   });
 }

@@ -56,6 +56,25 @@ class TrainTest(program.ProgramTest):
         with open(self.path("run", "steps.csv")) as a, open(self.path("other", "steps.csv")) as b:
             self.assertNotEqual(a.read(), b.read())
 
+    def test_official_augmentation(self):
+        def config(output, *words):
+            printed = self.succeeds(*self.words("--max-steps", "1", *words, output=output))
+            with open(self.path(output, "config.json")) as file:
+                json_of = json.load(file)
+            return printed, tuple(json_of[name] for name in ("policy", "cutout", "cutout_holes"))
+
+        printed, found = config("a", "--autoaugment", "--n_holes", "2", "--length", "8")
+        self.assertEqual(found, ("autoaugment-cifar10", 8, 2))
+        self.assertIn("\naugment    crop, flip, autoaugment-cifar10, cutout 8 x 2\n", printed)
+        self.assertEqual(config("b", "--length", "8", "--cutout")[1], ("none", 8, 1))
+        self.assertEqual(config("c", "--cutout", "--no-augment")[1], ("none", 16, 1))
+        printed, found = config("d", "--cutout", "12", "--policy", "randaugment:1:5", "--mixup", "0.2", "--cutmix=1", "--color-jitter", "0.4")
+        self.assertEqual(found, ("randaugment:1:5", 12, 1))
+        self.assertIn("\naugment    crop, flip, randaugment:1:5, colour jitter 0.4, cutout 12, mixup 0.2, cutmix 1\n", printed)
+        self.fails(2, ["--length is the side of what --cutout cuts"], *self.words("--length", "8", output="e"))
+        self.fails(2, ["--autoaugment is a --policy"], *self.words("--autoaugment", "--policy", "none", output="e"))
+        self.fails(2, ["--mixup goes with --loss ce"], *self.words("--mixup", "1", "--loss", "isda", output="e"))
+
     def test_official_spellings(self):
         printed = self.succeeds("train", "--dataset", "shapes", "--data_dir", "shapes", "--model", "resnet", "--layers", "8", "--cos_lr", "--epochs", "1",
                                 "--batch_size", "48", "--max_steps", "1", "--output", "run")

@@ -130,6 +130,85 @@ TEST(AugmentOnCard, AnIndexOutOfRangeIsAnImageOfNaN) {
   }
 }
 
+TEST(AugmentOnCard, AGatheredIndexOutOfTheSetIsAnImageOfNaN) {
+  if (!cuda::card().is_usable) GTEST_SKIP() << cuda::card().description;
+  Problem p(DType::f32, 1, Device::cuda);
+  p.forward(Augment{.images = p.bytes("images", {4, 3, 2, 2}),
+                    .indices = p.integers("indices", {4}, given({8, 9, -1, 0})),
+                    .mean = p.parameter("mean", {2}),
+                    .deviation = p.parameter("deviation", {2}, constant(2)),
+                    .epoch = p.integers("epoch", {1}, constant(4)),
+                    .padding = 0,
+                    .gathered_from = 9,
+                    .holes = 1,
+                    .hole_length = 9,
+                    .y = p.output("y", {4, 3, 2, 2})});
+  p.run(Context(Device::cuda));
+  for (std::int64_t i = 0; i < 4 * 12; ++i) ASSERT_EQ(std::isnan(value_of(p, "y", i)), i / 12 == 1 || i / 12 == 2) << i;
+}
+
+TEST_P(AugmentOn, CutsHolesToTheMean) {
+  // Of a set of 8x7 images without a byte that is the mean; the same batch with and without holes.
+  constexpr std::int64_t N = 40, H = 8, W = 7, C = 2;
+  std::vector<std::uint8_t> bytes(static_cast<std::size_t>(N * H * W * C));
+  for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::uint8_t>(i * 7 % 100);
+  std::vector<std::int32_t> indices(N);
+  std::iota(indices.begin(), indices.end(), 0);
+  const std::vector<float> mean{200, 210}, deviation{4, 5};
+  const std::int32_t epoch = 3;
+  const auto made = [&](int holes, int length) {
+    std::vector<float> y(bytes.size());
+    run(Context(GetParam(), 2), Augment{.images = ConstView(bytes.data(), DType::u8, {N, H, W, C}),
+                                        .indices = ConstView(indices.data(), DType::i32, {N}),
+                                        .mean = ConstView(mean.data(), DType::f32, {C}),
+                                        .deviation = ConstView(deviation.data(), DType::f32, {C}),
+                                        .epoch = ConstView(&epoch, DType::i32, {1}),
+                                        .seed = 5,
+                                        .holes = holes,
+                                        .hole_length = length,
+                                        .y = View(y.data(), DType::f32, {N, H, W, C})});
+    return y;
+  };
+  const auto whole = made(0, 0), cut = made(2, 3);
+  for (std::int64_t n = 0; n < N; ++n) {
+    const Hole one = draw_hole(5, epoch, static_cast<int>(n), 0, 3, H, W), two = draw_hole(5, epoch, static_cast<int>(n), 1, 3, H, W);
+    for (int h = 0; h < H; ++h) {
+      for (int w = 0; w < W; ++w) {
+        for (int c = 0; c < C; ++c) {
+          const auto i = static_cast<std::size_t>(((n * H + h) * W + w) * C + c);
+          ASSERT_EQ(cut[i], one.has(h, w) || two.has(h, w) ? 0 : whole[i]) << n << " " << h << " " << w;
+        }
+      }
+    }
+  }
+  EXPECT_EQ(made(0, 3), whole);
+  EXPECT_EQ(made(2, 0), whole);
+}
+
+TEST(DrawHole, HasItsMiddleAnywhere) {
+  // The official code: rows y - length / 2 to y + length / 2, cut off, y uniform.
+  std::array<int, 12> tops{}, lefts{};
+  for (int index = 0; index < 12000; ++index) {
+    const Hole hole = draw_hole(1, 2, index, 0, 4, 10, 12);
+    ASSERT_TRUE(hole.top >= 0 && hole.left >= 0 && hole.bottom <= 10 && hole.right <= 12);
+    ASSERT_TRUE(hole.bottom - hole.top == 4 || hole.top == 0 || hole.bottom == 10);
+    ASSERT_TRUE(hole.right - hole.left == 4 || hole.left == 0 || hole.right == 12);
+    ++tops[static_cast<std::size_t>(hole.top)];
+    ++lefts[static_cast<std::size_t>(hole.left)];
+  }
+  // Middles 0, 1 and 2 begin at the border; 12000 / 10 and / 12 of each, deviation 33.
+  EXPECT_NEAR(tops[0], 3600, 250);
+  EXPECT_NEAR(lefts[0], 3000, 240);
+  for (std::size_t i = 1; i < 8; ++i) EXPECT_NEAR(tops[i], 1200, 170) << i;
+  EXPECT_EQ(tops[8] + tops[9], 0);
+  EXPECT_NEAR(lefts[9], 1000, 160);
+  // An odd side is that side.
+  for (int index = 0; index < 100; ++index) {
+    const Hole hole = draw_hole(1, 2, index, 0, 3, 1000, 1000);
+    ASSERT_TRUE(hole.bottom - hole.top == 3 || hole.top == 0 || hole.bottom == 1000);
+  }
+}
+
 TEST(DrawCrop, IsUniform) {
   constexpr int kDraws = 162000;  // 1000 for each of 9 * 9 * 2 outcomes
   std::array<int, 162> counts{};
@@ -186,6 +265,11 @@ TEST(AugmentCheck, NamesTheArgument) {
   EXPECT_PRED2(starts, message([](Augment& op) { op.epoch = ConstView(op.epoch.data(), DType::i32, {2}); }), "[augment] epoch is (2), expected (1)");
   EXPECT_PRED2(starts, message([](Augment& op) { op.epoch = ConstView(op.mean.data(), DType::f32, {1}); }), "[augment] epoch is f32");
   EXPECT_PRED2(starts, message([](Augment& op) { op.y = View(op.y.data(), DType::f32, {2, 4, 3, 3}); }), "[augment] y is (2,4,3,3)");
+  EXPECT_PRED2(starts, message([](Augment& op) { op.holes = -1; }), "[augment] -1 holes, expected 0 to 1024");
+  EXPECT_PRED2(starts, message([](Augment& op) { op.hole_length = -1; }), "[augment] hole_length is -1");
+  EXPECT_PRED2(starts, message([](Augment& op) { op.gathered_from = -1; }), "[augment] gathered_from is -1");
+  EXPECT_PRED2(starts, message([&](Augment& op) { op.indices = ConstView(indices.data(), DType::i32, {1}), op.gathered_from = 9; }),
+               "[augment] images is (2,4,4,3), expected (1,4,4,3)");
   EXPECT_PRED2(starts, message([](Augment& op) { op.padding = 4; }), "[augment] padding is 4, expected 0 to 3");
 }
 

@@ -71,6 +71,22 @@ TEST(CrossEntropy, AsALossOfFeaturesAndClassifier) {
   EXPECT_TRUE(loss.state().empty());
 }
 
+TEST(CrossEntropy, OfMixedImagesIsTheWeightedSumOfBothLabels) {
+  const PlacementScope scope(kExact);
+  const Linear classifier(4, 3);
+  randomise(classifier, 3);
+  const Tensor features = random_parameter({5, 4}, 6), labels = labels_of({2, 1, 0, 0, 2}), second = labels_of({1, 0, 0, 2, 2});
+  const auto number = [](double value) { return Tensor::full({1}, value, DType::f64, Device::reference); };
+  const SecondLabels mixture{.labels = second, .weight_of_first = number(0.3), .weight_of_second = number(0.7)};
+  CrossEntropyLoss loss(0.1);
+  const LossResult result = loss.mixed(features, classifier, labels, mixture);
+  const Tensor logits = classifier(features);
+  EXPECT_NEAR(result.loss.item(), 0.3 * formula(logits, labels, 0.1) + 0.7 * formula(logits, second, 0.1), 1e-13);
+  EXPECT_EQ(result.correct.item(), loss(features, classifier, labels).correct.item());
+  expect_gradients({{"features", features}, {"weight", classifier.weight}, {"bias", classifier.bias}},
+                   [&] { return loss.mixed(features, classifier, labels, mixture).loss; });
+}
+
 TEST(CrossEntropy, WrongArgumentsAreErrors) {
   const Tensor logits = random_tensor({2, 3}, 7);
   expect_error([&] { cross_entropy(logits, labels_of({0, 3})); }, "the label of sample 1 is 3, expected 0 to 2");

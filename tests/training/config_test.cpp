@@ -76,6 +76,17 @@ TEST(Config, ChecksEveryField) {
   EXPECT_NE(error([](TrainConfig& c) { c.covariance_pass = "ahead"; }).find("is for --loss isda, got ce"), std::string::npos);
   EXPECT_EQ(error([](TrainConfig& c) { c.loss = "isda-sampled:12"; }), "");
   EXPECT_EQ(error([](TrainConfig& c) { c.covariance = "lowrank:64"; }), "");
+  EXPECT_EQ(error([](TrainConfig& c) { c.policy = "randaugment:2:9", c.color_jitter = 0.4, c.cutout = 16, c.mixup = 0.2, c.cutmix = 1; }), "");
+  EXPECT_EQ(error([](TrainConfig& c) { c.policy = "autoaugment-cifr10"; }),
+            "--policy: [image_policy] no policy is called 'autoaugment-cifr10', did you mean 'autoaugment-cifar10'?; there are none, autoaugment-cifar10, "
+            "autoaugment-imagenet, and randaugment:N:M with N from 1 to 16 operations of magnitude M from 0 to 30");
+  EXPECT_EQ(error([](TrainConfig& c) { c.color_jitter = 1.5; }), "--color-jitter is 1.5, expected 0 to 1");
+  EXPECT_EQ(error([](TrainConfig& c) { c.cutout = -1; }), "--cutout is -1, expected 0 to 1048576");
+  EXPECT_EQ(error([](TrainConfig& c) { c.cutout_holes = 0; }), "--cutout-holes is 0, expected 1 to 1024");
+  EXPECT_EQ(error([](TrainConfig& c) { c.mixup = -1; }), "--mixup is -1, expected 0 to 1000000");
+  EXPECT_EQ(error([](TrainConfig& c) { c.cutmix = 1, c.loss = "isda"; }),
+            "--cutmix goes with --loss ce, got --loss isda: ISDA learns how each class varies from images of one label, and a mixed image has two");
+  EXPECT_EQ(error([](TrainConfig& c) { c.policy = "autoaugment-cifar10", c.cutout = 16, c.loss = "isda"; }), "");
   EXPECT_EQ(error([](TrainConfig& c) { c.covariance = "lowrank:0"; }),
             "--covariance is 'lowrank:0', expected full, diagonal or lowrank:R with R directions, 1 or more, e.g. lowrank:64");
   EXPECT_NE(error([](TrainConfig& c) { c.dropout = 1; }).find("--dropout is 1, expected 0 to 0.999"), std::string::npos);

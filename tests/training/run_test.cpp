@@ -188,6 +188,50 @@ TEST_F(RunTest, ResumeEqualsNoInterruptionWithDropout) {
   EXPECT_NE(error_of([&] { train(wrong, false, {}); }).find("resnet8 has no dropout"), std::string::npos);
 }
 
+// How images are mixed depends on the step's number, what is done to each on the epoch; and no worker or thread changes either.
+TEST_F(RunTest, ResumeEqualsNoInterruptionWithEveryAugmentation) {
+  const auto with = [&](const std::string& name) {
+    TrainConfig c = config("augmented-" + name);
+    c.loss = "ce";
+    c.policy = "randaugment:2:9";
+    c.color_jitter = 0.4;
+    c.cutout = 8;
+    c.cutout_holes = 2;
+    c.mixup = 0.3;
+    c.cutmix = 1;
+    return c;
+  };
+  const TrainConfig whole = with("whole");
+  train(whole, false, {});
+  for (const int stop_after : {2, 4}) {
+    TrainConfig parts = with(std::to_string(stop_after));
+    parts.workers = stop_after == 2 ? 0 : 2;
+    int steps = 0;
+    train(parts, false, {.stop_signal = [&] { return ++steps == stop_after ? SIGTERM : 0; }});
+    train(parts, true, {});
+    expect_same_files(whole, parts);
+  }
+  // Each of them changes the run.
+  const std::string curve = text_of(fs::path(whole.output) / "steps.csv");
+  const auto expect_other = [&](const std::string& name, auto change) {
+    TrainConfig other = with(name);
+    change(other);
+    other.max_steps = 2;
+    train(other, false, {});
+    EXPECT_FALSE(curve.starts_with(text_of(fs::path(other.output) / "steps.csv"))) << name;
+  };
+  expect_other("policy", [](TrainConfig& c) { c.policy = "none"; });
+  expect_other("jitter", [](TrainConfig& c) { c.color_jitter = 0; });
+  expect_other("cutout", [](TrainConfig& c) { c.cutout = 0; });
+  expect_other("holes", [](TrainConfig& c) { c.cutout_holes = 1; });
+  expect_other("mixup", [](TrainConfig& c) { c.mixup = 0; });
+  expect_other("cutmix", [](TrainConfig& c) { c.cutmix = 0; });
+  TrainConfig same = with("same");
+  same.max_steps = 2;
+  train(same, false, {});
+  EXPECT_TRUE(curve.starts_with(text_of(fs::path(same.output) / "steps.csv")));
+}
+
 // How far the loss moves the logits: not at all in the first epoch, whose ratio is 0.
 TEST_F(RunTest, LogsTheCorrectionOfEveryEpoch) {
   for (const char* loss : {"isda", "ce"}) {
