@@ -39,6 +39,16 @@ Vector times_covariance(const Vector& d, const ConstView& covariance, std::int64
   return u;
 }
 
+// What the batch adds to the covariance of a class as a sum of z z^T (members.h).
+std::vector<Vector> terms_of(const IsdaUpdate& op, const std::vector<std::int64_t>& samples, const Vector& nu, const Vector& shift, double w) {
+  std::vector<Vector> terms(samples.size() + 1, Vector(nu.size()));
+  for (std::size_t k = 0; k < samples.size(); ++k) {
+    for (std::size_t a = 0; a < nu.size(); ++a) terms[k][a] = std::sqrt(w / static_cast<double>(samples.size())) * (op.features.at(samples[k], a) - nu[a]);
+  }
+  for (std::size_t a = 0; a < nu.size(); ++a) terms.back()[a] = std::sqrt(w * (1 - w)) * shift[a];
+  return terms;
+}
+
 }  // namespace
 
 void run(Reference, const Context&, const IsdaUpdate& op) {
