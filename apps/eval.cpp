@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// isda eval: a checkpoint on the test images of a data set.
+// isda eval: a checkpoint on the test images of a data set, or on those that its run held out.
+#include <charconv>
+
 #include "apps/command.h"
+#include "datasets/validation.h"
 #include "models/registry.h"
 #include "training/checkpoint.h"
 #include "training/device_choice.h"
@@ -10,7 +13,7 @@ namespace isda {
 namespace {
 
 struct Flags {
-  std::string checkpoint, dataset, data_dir, model, device = "auto";
+  std::string checkpoint, dataset, data_dir, model, split = "test", device = "auto";
   std::int64_t batch_size = 128;
   int workers = 1, threads = 0;
 };
@@ -20,6 +23,7 @@ void add_flags(CLI::App& app, Flags& flags) {
   app.add_option("--data-dir", flags.data_dir, "directory with the data set's files")->required();
   app.add_option("--dataset", flags.dataset, "data set; empty = the one the checkpoint names");
   app.add_option("--model", flags.model, "network; empty = the one the checkpoint names");
+  app.add_option("--split", flags.split, "test, or validation: the training images that the run held out")->check(one_of({"test", "validation"}));
   app.add_option("--device", flags.device, "auto, cpu, cuda or reference")->check(one_of({"auto", "cpu", "cuda", "reference"}));
   app.add_option("--batch-size", flags.batch_size, "images at a time")->check(CLI::PositiveNumber);
   app.add_option("--workers", flags.workers, "threads that load images ahead")->check(CLI::NonNegativeNumber);
@@ -34,6 +38,15 @@ std::string given_or_named(const std::string& given, const Safetensors& file, co
   return found->second;
 }
 
+// How many training images the run that wrote the checkpoint held out.
+std::int64_t held_out_by_run(const Safetensors& file) {
+  const auto found = file.metadata().find("validation");
+  std::int64_t count = 0;
+  if (found != file.metadata().end()) std::from_chars(found->second.data(), found->second.data() + found->second.size(), count);
+  require(count > 0, "[{}] is of a run that held out no training images (isda train --validation): evaluate it with --split test", file.path().string());
+  return count;
+}
+
 int run_eval(const Flags& flags) {
   const Safetensors file = Safetensors::open(flags.checkpoint);
   const std::string model = given_or_named(flags.model, file, "model"), name = given_or_named(flags.dataset, file, "dataset");
@@ -41,13 +54,15 @@ int run_eval(const Flags& flags) {
   set_threads(flags.threads);
   const Placement placement{device.device, DType::f32};
   const PlacementScope scope(placement);
-  const Dataset dataset = load_dataset(name, flags.data_dir);
+  Dataset dataset = load_dataset(name, flags.data_dir);
+  if (flags.split == "validation") hold_out(dataset, held_out_by_run(file));
+  const Split& split = flags.split == "validation" ? dataset.validation : dataset.test;
   const auto network = find_network(model).make(dataset.classes());
   load_weights(file, *network);
-  const Tally tally = evaluate(*network, dataset, dataset.test, {.batch_size = flags.batch_size, .workers = flags.workers, .placement = placement});
+  const Tally tally = evaluate(*network, dataset, split, {.batch_size = flags.batch_size, .workers = flags.workers, .placement = placement});
   fmt::print("device {} ({})\n", name_of(device.device), device.reason);
-  fmt::print("{} on {}: {} images, loss {:.6f}, top1 {:.2f} %, error {:.2f} %\n", model, dataset.name, tally.images, tally.mean_loss(), tally.top1(),
-             100 - tally.top1());
+  fmt::print("{} on {}: {} {}images, loss {:.6f}, top1 {:.2f} %, error {:.2f} %\n", model, dataset.name, tally.images,
+             flags.split == "validation" ? "held-out " : "", tally.mean_loss(), tally.top1(), 100 - tally.top1());
   return 0;
 }
 

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstdio>
 #include <string>
+#include <utility>
 
 namespace isda {
 
@@ -35,7 +36,8 @@ std::string state(const StepReport& r) {
 
 }  // namespace
 
-Progress::Progress() : is_terminal_(isatty(STDOUT_FILENO) != 0), last_(std::chrono::steady_clock::now()) {}
+Progress::Progress(std::string judged_on)
+    : judged_on_(std::move(judged_on)), is_terminal_(isatty(STDOUT_FILENO) != 0), last_(std::chrono::steady_clock::now()) {}
 
 void Progress::step(const StepReport& report) {
   const auto now = std::chrono::steady_clock::now();
@@ -52,8 +54,8 @@ void Progress::step(const StepReport& report) {
 
 void Progress::epoch(const EpochMetrics& m, std::int64_t epochs, bool is_best) {
   clear();
-  fmt::print("epoch {:>3}/{}  lr {:<8.4g} ratio {:<6.4f} train {:.4f} {:6.2f} %   test {:.4f} {:6.2f} %{} {:.0f} images/s  {}\n", m.epoch, epochs, m.lr,
-             m.ratio, m.train_loss, m.train_top1, m.val_loss, m.val_top1, is_best ? " *" : "  ", m.images_per_second, duration(m.seconds));
+  fmt::print("epoch {:>3}/{}  lr {:<8.4g} ratio {:<6.4f} train {:.4f} {:6.2f} %   {} {:.4f} {:6.2f} %{} {:.0f} images/s  {}\n", m.epoch, epochs, m.lr, m.ratio,
+             m.train_loss, m.train_top1, judged_on_, m.val_loss, m.val_top1, is_best ? " *" : "  ", m.images_per_second, duration(m.seconds));
   std::fflush(stdout);
 }
 

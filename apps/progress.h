@@ -2,6 +2,7 @@
 // The progress of training: a bar that is redrawn on a terminal, a plain line per interval in a pipe, a line per epoch in both.
 #pragma once
 #include <chrono>
+#include <string>
 
 #include "training/trainer.h"
 
@@ -9,13 +10,15 @@ namespace isda {
 
 class Progress {
  public:
-  Progress();
+  // judged_on: what an epoch is judged on, "test" or "val".
+  explicit Progress(std::string judged_on);
   void step(const StepReport& report);
   void epoch(const EpochMetrics& metrics, std::int64_t epochs, bool is_best);
   // Takes the bar off the terminal.
   void clear();
 
  private:
+  std::string judged_on_;
   bool is_terminal_;
   std::chrono::steady_clock::time_point last_;
 };

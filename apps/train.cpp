@@ -158,7 +158,7 @@ int run_train(const Flags& flags) {
   print_augmentation(config);
   install_signal_handlers();
 
-  Progress progress;
+  Progress progress(config.validation > 0 ? "val" : "test");
   const TrainObserver observer{
       .on_message =
           [](const std::string& line) {

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <fstream>
 #include <numeric>
+#include <sstream>
 
 namespace isda {
 
@@ -24,8 +25,8 @@ const std::vector<double> kDeviation{63.0, 62.1, 66.7};
 
 std::string advice(const std::string& archive) {
   return fmt::format(
-      "download {} (the binary version) from https://www.cs.toronto.edu/~kriz/cifar.html and unpack it there; without a download, "
-      "`isda data make-shapes --output DIR` makes the data set 'shapes'",
+      "download {} (the binary version) from https://www.cs.toronto.edu/~kriz/cifar.html to there, unpacked or as it is; without a "
+      "download, `isda data make-shapes --output DIR` makes the data set 'shapes'",
       archive);
 }
 
@@ -48,13 +49,41 @@ std::int32_t label_of(const CifarFormat& format, const fs::path& file, std::int6
   return labels[format.label_kinds.size() - 1];
 }
 
+// The bytes of a file in order, from the disk or from an archive.
+class Reader {
+ public:
+  Reader(const CifarFormat& format, const CifarFile& file) : content_(file.content) {
+    if (content_) return;
+    stream_.open(file.path, std::ios::binary);
+    require(stream_.is_open(), "[{}] {} cannot be opened: {}", format.dataset, file.path.string(), std::strerror(errno));
+  }
+  bool read(std::uint8_t* to, std::int64_t bytes) {
+    if (!content_) return stream_.read(reinterpret_cast<char*>(to), bytes).gcount() == bytes;
+    if (position_ + bytes > static_cast<std::int64_t>(content_->size())) return false;
+    std::memcpy(to, content_->data() + position_, static_cast<std::size_t>(bytes));
+    position_ += bytes;
+    return true;
+  }
+
+ private:
+  const FileContent content_;
+  std::int64_t position_ = 0;
+  std::ifstream stream_;
+};
+
+std::int64_t bytes_of(const CifarFormat& format, const CifarFile& file) {
+  if (file.content) return static_cast<std::int64_t>(file.content->size());
+  std::error_code error;
+  const auto bytes = static_cast<std::int64_t>(fs::file_size(file.path, error));
+  require(!error, "[{}] {}: {}; {}", format.dataset, file.path.string(), error.message(), format.advice);
+  return bytes;
+}
+
 // The number of records in a file, after the check that its size is right.
 std::int64_t count_records(const CifarFormat& format, const CifarFile& file) {
   const std::int64_t record_bytes = format.record_bytes();
   const std::int64_t expected = file.records * record_bytes;
-  std::error_code error;
-  const auto bytes = static_cast<std::int64_t>(fs::file_size(file.path, error));
-  require(!error, "[{}] {}: {}; {}", format.dataset, file.path.string(), error.message(), format.advice);
+  const std::int64_t bytes = bytes_of(format, file);
   if (expected > 0) {
     require(bytes == expected, "[{}] {} has {} bytes, expected exactly {} ({} records of {} bytes): it is {}; {}", format.dataset, file.path.string(), bytes,
             expected, file.records, record_bytes, bytes < expected ? "truncated" : "too long", format.advice);
@@ -65,22 +94,19 @@ std::int64_t count_records(const CifarFormat& format, const CifarFile& file) {
 }
 
 // Appends the records of a file to the split.
-void read_records(const CifarFormat& format, const fs::path& file, std::int64_t records, Split& split) {
-  std::ifstream stream(file, std::ios::binary);
-  require(stream.is_open(), "[{}] {} cannot be opened: {}", format.dataset, file.string(), std::strerror(errno));
+void read_records(const CifarFormat& format, const CifarFile& file, std::int64_t records, Split& split) {
+  Reader reader(format, file);
   const auto begin = static_cast<std::int64_t>(split.pixels.size());
   split.pixels.resize(static_cast<std::size_t>(begin + records * kCifarPixelBytes));
   std::vector<std::uint8_t> buffer(static_cast<std::size_t>(std::min(records, kRecordsAtOnce) * format.record_bytes()));
   for (std::int64_t record = 0; record < records; ++record) {
     const std::int64_t place = record % kRecordsAtOnce;
     if (place == 0) {
-      const std::int64_t bytes = std::min(records - record, kRecordsAtOnce) * format.record_bytes();
-      stream.read(reinterpret_cast<char*>(buffer.data()), bytes);
-      require(stream.gcount() == bytes, "[{}] {} ended while record {} of {} was read; is it being written, or the disk failing?", format.dataset,
-              file.string(), record, records);
+      require(reader.read(buffer.data(), std::min(records - record, kRecordsAtOnce) * format.record_bytes()),
+              "[{}] {} ended while record {} of {} was read; is it being written, or the disk failing?", format.dataset, file.path.string(), record, records);
     }
     const std::uint8_t* labels = buffer.data() + place * format.record_bytes();
-    split.labels.push_back(label_of(format, file, record, labels));
+    split.labels.push_back(label_of(format, file.path, record, labels));
     interleave(labels + format.label_kinds.size(), split.pixels.data() + begin + record * kCifarPixelBytes);
   }
 }
@@ -103,32 +129,63 @@ void read_cifar_files(const CifarFormat& format, const std::vector<CifarFile>& t
     const std::int64_t records = std::accumulate(counts.begin(), counts.end(), std::int64_t{0});
     split.pixels.reserve(static_cast<std::size_t>(records * kCifarPixelBytes));
     split.labels.reserve(static_cast<std::size_t>(records));
-    for (std::size_t i = 0; i < files.size(); ++i) read_records(format, files[i].path, counts[i], split);
+    for (std::size_t i = 0; i < files.size(); ++i) read_records(format, files[i], counts[i], split);
   };
   const auto train_counts = count_all(train), test_counts = count_all(test);
   read_all(train, train_counts, dataset.train);
   read_all(test, test_counts, dataset.test);
 }
 
-std::vector<CifarFile> cifar10_batches(const fs::path& folder, std::int64_t records) {
+CifarFiles::CifarFiles(const CifarFormat& format, const fs::path& directory, const CifarDistribution& distribution) {
+  std::error_code ignored;
+  const auto& [file, folder, archive] = distribution;
+  const bool is_archive = !archive.empty() && directory.filename() == archive && fs::is_regular_file(directory, ignored);
+  require(is_archive || fs::is_directory(directory, ignored), "[{}] there is no directory '{}' (--data-dir); {}", format.dataset, directory.string(),
+          format.advice);
+  for (const fs::path& candidate : {directory, directory / folder}) {
+    if (!fs::exists(candidate / file, ignored)) continue;
+    folder_ = candidate;
+    return;
+  }
+  folder_ = is_archive ? directory : directory / archive;
+  require(is_archive || (!archive.empty() && fs::exists(folder_, ignored)), "[{}] {} holds neither {} nor {}/{}{}; {}", format.dataset, directory.string(),
+          file, folder, file, archive.empty() ? "" : " nor " + archive, format.advice);
+  archive_ = std::make_shared<Archive>(folder_, format.advice);
+  folder_in_archive_ = folder;
+  require(archive_->find(folder + "/" + file) != nullptr, "[{}] {} holds no {}/{}: it is the archive of something else; {}", format.dataset, folder_.string(),
+          folder, file, format.advice);
+}
+
+CifarFile CifarFiles::file(const std::string& name, std::int64_t records) const {
+  if (!archive_) return {folder_ / name, records};
+  const std::string in_archive = folder_in_archive_ + "/" + name;
+  FileContent content = archive_->find(in_archive);
+  require(content != nullptr, "[{}] holds no {}", folder_.string(), in_archive);
+  return {folder_ / in_archive, records, std::move(content)};
+}
+
+std::vector<CifarFile> CifarFiles::cifar10_batches(std::int64_t records) const {
   std::vector<CifarFile> files;
-  for (int batch = 1; batch <= 5; ++batch) files.push_back({folder / fmt::format("data_batch_{}.bin", batch), records});
+  for (int batch = 1; batch <= 5; ++batch) files.push_back(file(fmt::format("data_batch_{}.bin", batch), records));
   return files;
 }
 
-std::vector<std::string> read_class_names(const CifarFormat& format, const fs::path& file) {
-  std::ifstream stream(file);
-  require(stream.is_open(), "[{}] {} cannot be opened: {}; {}", format.dataset, file.string(), std::strerror(errno), format.advice);
+std::vector<std::string> read_class_names(const CifarFormat& format, const CifarFile& file) {
+  std::ifstream on_disk;
+  std::istringstream in_archive(file.content ? std::string(file.content->begin(), file.content->end()) : "");
+  if (!file.content) on_disk.open(file.path);
+  require(file.content || on_disk.is_open(), "[{}] {} cannot be opened: {}; {}", format.dataset, file.path.string(), std::strerror(errno), format.advice);
+  std::istream& stream = file.content ? static_cast<std::istream&>(in_archive) : on_disk;
   std::vector<std::string> names;
   for (std::string line; std::getline(stream, line);) {
     const std::string name = trimmed(line);
     if (name.empty()) continue;
-    require(std::find(names.begin(), names.end(), name) == names.end(), "[{}] {} names the class '{}' twice; {}", format.dataset, file.string(), name,
+    require(std::find(names.begin(), names.end(), name) == names.end(), "[{}] {} names the class '{}' twice; {}", format.dataset, file.path.string(), name,
             format.advice);
     names.push_back(name);
   }
   const auto expected = static_cast<std::size_t>(format.label_kinds.back());
-  require(names.size() == expected, "[{}] {} names {} classes, expected {}, one a line; {}", format.dataset, file.string(), names.size(), expected,
+  require(names.size() == expected, "[{}] {} names {} classes, expected {}, one a line; {}", format.dataset, file.path.string(), names.size(), expected,
           format.advice);
   return names;
 }
@@ -146,31 +203,23 @@ std::vector<std::uint8_t> cifar10_records(const Split& split, std::int64_t first
   return records;
 }
 
-fs::path find_cifar_folder(const CifarFormat& format, const fs::path& directory, const std::string& distribution, const std::string& file) {
-  std::error_code ignored;
-  require(fs::is_directory(directory, ignored), "[{}] there is no directory '{}' (--data-dir); {}", format.dataset, directory.string(), format.advice);
-  for (const fs::path& folder : {directory, directory / distribution}) {
-    if (fs::exists(folder / file, ignored)) return folder;
-  }
-  fail("[{}] {} holds neither {} nor {}/{}; {}", format.dataset, directory.string(), file, distribution, file, format.advice);
-}
-
 Dataset load_cifar10(const fs::path& directory) {
   const CifarFormat format{.dataset = "cifar10", .label_kinds = {10}, .advice = advice("cifar-10-binary.tar.gz")};
-  const fs::path folder = find_cifar_folder(format, directory, "cifar-10-batches-bin", "data_batch_1.bin");
-  Dataset dataset{.name = "cifar10", .class_names = read_class_names(format, folder / "batches.meta.txt"), .mean = kMean, .deviation = kDeviation};
+  const CifarFiles files(format, directory, {.file = "data_batch_1.bin", .folder = "cifar-10-batches-bin", .archive = "cifar-10-binary.tar.gz"});
+  const CifarFile meta = files.file("batches.meta.txt");
+  Dataset dataset{.name = "cifar10", .class_names = read_class_names(format, meta), .mean = kMean, .deviation = kDeviation};
   const std::vector<std::string> names{"airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"};
   require(dataset.class_names == names, "[cifar10] the classes in {} are {}, expected {}: another data set in the same format, perhaps --dataset shapes?",
-          (folder / "batches.meta.txt").string(), fmt::join(dataset.class_names, " "), fmt::join(names, " "));
-  read_cifar_files(format, cifar10_batches(folder, 10000), {{folder / "test_batch.bin", 10000}}, dataset);
+          meta.path.string(), fmt::join(dataset.class_names, " "), fmt::join(names, " "));
+  read_cifar_files(format, files.cifar10_batches(10000), {files.file("test_batch.bin", 10000)}, dataset);
   return dataset;
 }
 
 Dataset load_cifar100(const fs::path& directory) {
   const CifarFormat format{.dataset = "cifar100", .label_kinds = {20, 100}, .advice = advice("cifar-100-binary.tar.gz")};
-  const fs::path folder = find_cifar_folder(format, directory, "cifar-100-binary", "train.bin");
-  Dataset dataset{.name = "cifar100", .class_names = read_class_names(format, folder / "fine_label_names.txt"), .mean = kMean, .deviation = kDeviation};
-  read_cifar_files(format, {{folder / "train.bin", 50000}}, {{folder / "test.bin", 10000}}, dataset);
+  const CifarFiles files(format, directory, {.file = "train.bin", .folder = "cifar-100-binary", .archive = "cifar-100-binary.tar.gz"});
+  Dataset dataset{.name = "cifar100", .class_names = read_class_names(format, files.file("fine_label_names.txt")), .mean = kMean, .deviation = kDeviation};
+  read_cifar_files(format, {files.file("train.bin", 50000)}, {files.file("test.bin", 10000)}, dataset);
   return dataset;
 }
 

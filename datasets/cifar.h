@@ -11,11 +11,12 @@
 #include <string>
 #include <vector>
 
+#include "datasets/archive.h"
 #include "datasets/dataset.h"
 
 namespace isda {
 
-// The files may stand in the directory itself or in the sub-folder the distribution unpacks to.
+// The files may stand in the directory itself, in the sub-folder the distribution unpacks to, or in its archive as it is downloaded.
 Dataset load_cifar10(const std::filesystem::path& directory);
 Dataset load_cifar100(const std::filesystem::path& directory);
 
@@ -30,26 +31,41 @@ struct CifarFormat {
   std::int64_t record_bytes() const { return static_cast<std::int64_t>(label_kinds.size()) + kCifarPixelBytes; }
 };
 
-// records: how many there must be; 0 = any whole number, at least one.
+// records: how many there must be; 0 = any whole number, at least one. content: the bytes of a file in an archive; null: they are on the disk.
 struct CifarFile {
   std::filesystem::path path;
   std::int64_t records = 0;
+  FileContent content = nullptr;
+};
+
+// How a data set is distributed: a file by which its folder is known, the folder it unpacks to, and the archive it comes in, empty where it comes in none.
+struct CifarDistribution {
+  std::string file, folder, archive;
+};
+
+// Where the files of a distribution are.
+class CifarFiles {
+ public:
+  // Looks for `distribution.file` in `directory`, then in its sub-folder, then for the archive, which `directory` itself may also be. Throws when there is
+  // none.
+  CifarFiles(const CifarFormat& format, const std::filesystem::path& directory, const CifarDistribution& distribution);
+  CifarFile file(const std::string& name, std::int64_t records = 0) const;
+  // data_batch_1.bin .. data_batch_5.bin
+  std::vector<CifarFile> cifar10_batches(std::int64_t records) const;
+
+ private:
+  std::filesystem::path folder_;
+  std::string folder_in_archive_;
+  std::shared_ptr<const Archive> archive_;
 };
 
 // Fills both splits from their files, in order. The sizes of all files are checked before the first is read.
 void read_cifar_files(const CifarFormat& format, const std::vector<CifarFile>& train, const std::vector<CifarFile>& test, Dataset& dataset);
 
-// data_batch_1.bin .. data_batch_5.bin of a folder.
-std::vector<CifarFile> cifar10_batches(const std::filesystem::path& folder, std::int64_t records);
-
 // The lines of a file of class names; throws unless there are as many as label values, all different.
-std::vector<std::string> read_class_names(const CifarFormat& format, const std::filesystem::path& file);
+std::vector<std::string> read_class_names(const CifarFormat& format, const CifarFile& file);
 
 // The records of a split in the CIFAR-10 format: the bytes of a file. From `first`, `count` of them.
 std::vector<std::uint8_t> cifar10_records(const Split& split, std::int64_t first, std::int64_t count);
-
-// `directory`, or its sub-folder `distribution` where that holds `file`; throws when neither does.
-std::filesystem::path find_cifar_folder(const CifarFormat& format, const std::filesystem::path& directory, const std::string& distribution,
-                                        const std::string& file);
 
 }  // namespace isda

@@ -42,6 +42,18 @@ Moments<double> moments_of(const std::uint8_t* pixels, std::int64_t count, std::
 
 }  // namespace
 
+Split Split::selected(std::span<const std::int32_t> indices) const {
+  Split result{.height = height, .width = width, .channels = channels};
+  result.pixels.reserve(indices.size() * static_cast<std::size_t>(image_bytes()));
+  result.labels.reserve(indices.size());
+  for (const std::int32_t index : indices) {
+    const auto image = pixels.begin() + index * image_bytes();
+    result.pixels.insert(result.pixels.end(), image, image + image_bytes());
+    result.labels.push_back(labels[static_cast<std::size_t>(index)]);
+  }
+  return result;
+}
+
 Dataset load_dataset(std::string_view name, const std::filesystem::path& directory) {
   for (const Entry& entry : entries()) {
     if (entry.name == name) return entry.load(directory);

@@ -5,6 +5,7 @@
 #pragma once
 #include <cstdint>
 #include <filesystem>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -13,11 +14,14 @@
 
 namespace isda {
 
-// The training or the test images, in the order of their files.
+// The training, the held-out or the test images, in the order of their files.
 struct Split {
   std::int64_t height = 32, width = 32, channels = 3;
   std::vector<std::uint8_t> pixels;  // images one after the other, each (H,W,C)
   std::vector<std::int32_t> labels;
+
+  // Those of `indices` alone, in their order.
+  Split selected(std::span<const std::int32_t> indices) const;
 
   std::int64_t size() const { return static_cast<std::int64_t>(labels.size()); }
   std::int64_t image_bytes() const { return height * width * channels; }
@@ -28,6 +32,7 @@ struct Dataset {
   std::string name;
   std::vector<std::string> class_names;
   Split train = {}, test = {};
+  Split validation = {};                          // training images that are held out (datasets/validation.h); mostly none
   std::vector<double> mean = {}, deviation = {};  // what images are normalised with
 
   int classes() const { return static_cast<int>(class_names.size()); }

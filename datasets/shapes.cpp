@@ -191,12 +191,13 @@ void make_shapes(const Context& context, const ShapesOptions& options) {
 
 Dataset load_shapes(const fs::path& directory) {
   const CifarFormat format{.dataset = "shapes", .label_kinds = {10}, .advice = "make the data set with `isda data make-shapes --output DIR`"};
-  const fs::path folder = find_cifar_folder(format, directory, "shapes", "data_batch_1.bin");
-  Dataset dataset{.name = "shapes", .class_names = read_class_names(format, folder / "batches.meta.txt")};
+  const CifarFiles files(format, directory, {.file = "data_batch_1.bin", .folder = "shapes", .archive = ""});
+  const CifarFile meta = files.file("batches.meta.txt");
+  Dataset dataset{.name = "shapes", .class_names = read_class_names(format, meta)};
   require(std::equal(dataset.class_names.begin(), dataset.class_names.end(), kShapeNames.begin(), kShapeNames.end()),
-          "[shapes] the classes in {} are {}, expected {}: another data set in the same format, perhaps --dataset cifar10?",
-          (folder / "batches.meta.txt").string(), fmt::join(dataset.class_names, " "), fmt::join(kShapeNames, " "));
-  read_cifar_files(format, cifar10_batches(folder, 0), {{folder / "test_batch.bin", 0}}, dataset);
+          "[shapes] the classes in {} are {}, expected {}: another data set in the same format, perhaps --dataset cifar10?", meta.path.string(),
+          fmt::join(dataset.class_names, " "), fmt::join(kShapeNames, " "));
+  read_cifar_files(format, files.cifar10_batches(0), {files.file("test_batch.bin")}, dataset);
   auto statistics = mean_and_deviation(dataset.train);
   dataset.mean = std::move(statistics.mean);
   dataset.deviation = std::move(statistics.deviation);

@@ -20,7 +20,7 @@ die() {
 # What is wanted as a program, whoever installed it (program=package), and what as a package.
 programs=(g++=g++ cmake=cmake ninja=ninja-build)
 with_numpy=0 with_cuda_headers=0
-packages=(libfmt-dev nlohmann-json3-dev libcli11-dev libpng-dev)
+packages=(libfmt-dev nlohmann-json3-dev libcli11-dev zlib1g-dev libpng-dev libjpeg-dev libcurl4-openssl-dev libssl-dev)
 case "${1:---all}" in
   --program) ;;
   --all | --clang | --dev)

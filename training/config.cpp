@@ -98,6 +98,7 @@ void check(const TrainConfig& config) {
   check_range("threads", config.threads, 0, 4096);
   check_range("max-steps", config.max_steps, 0, 1e15);
   check_range("train-limit", config.train_limit, 0, 1e12);
+  check_range("validation", config.validation, 0, 1e12);
   check_range("log-steps", config.log_steps, 0, 1e12);
   check_policy(config.policy);
   check_range("color-jitter", config.color_jitter, 0, 1);

@@ -40,6 +40,7 @@ struct TrainConfig {
   std::string output;
   std::int64_t max_steps = 0;
   std::int64_t train_limit = 0;
+  std::int64_t validation = 0;
   bool augment = true;
   std::string policy = "none";
   double color_jitter = 0;
@@ -86,6 +87,8 @@ void visit_fields(Config& config, Field&& field) {
   field("output", config.output, "directory of the run; empty = runs/DATASET-MODEL-LOSS-SEED");
   field("max_steps", config.max_steps, "stop after so many steps; 0 = no limit");
   field("train_limit", config.train_limit, "train on the first N images only; 0 = all");
+  field("validation", config.validation,
+        "hold out N training images, as many of each class, for val_loss and val_top1: always the same ones; 0 = none: these are of the test images");
   field("augment", config.augment, "random crop and flip");
   field("policy", config.policy,
         "operations on the training images: none, autoaugment-cifar10, autoaugment-imagenet, or randaugment:N:M: N operations of magnitude M, 0 to 30");

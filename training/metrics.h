@@ -5,8 +5,9 @@
 //                 correction
 //   steps.csv     a row every --log-steps steps: step, loss
 // epoch counts finished epochs, step finished steps. top1 is in percent. seconds is the epoch's wall time, evaluation included;
-// images_per_second counts training only. correction: how far the loss moves the logits of other classes, on average, as a share of the mean magnitude of
-// the plain logits; of the first test images at the end of the epoch, with its ratio; 0 for a loss that moves none.
+// images_per_second counts training only. val: of the held-out images with --validation, else of the test images. correction: how far the loss moves the logits
+// of other classes, on average, as a share of the mean magnitude of the plain logits; of the first of these images at the end of the epoch, with its ratio; 0
+// for a loss that moves none.
 #pragma once
 #include <cstdint>
 #include <filesystem>

@@ -8,6 +8,7 @@
 #include "core/atomic_file.h"
 #include "core/autograd.h"
 #include "datasets/loader.h"
+#include "datasets/validation.h"
 #include "kernels/isda/isda.h"
 #include "losses/cross_entropy.h"
 #include "losses/isda.h"
@@ -59,6 +60,12 @@ Augmentation augmentation_in(const TrainConfig& config) {
   return augmentation_of({.policy = config.policy, .color_jitter = config.color_jitter, .cutout = config.cutout, .cutout_holes = config.cutout_holes});
 }
 
+Dataset dataset_of(const TrainConfig& config) {
+  Dataset dataset = load_dataset(config.dataset, config.data_dir);
+  if (config.validation > 0) hold_out(dataset, config.validation);
+  return dataset;
+}
+
 // NOTE: where a block of the card owns a class, from its maps to their gradients, there is no pass to move.
 bool is_passed_ahead(const TrainConfig& config, const Network& network, Device device) {
   if (config.covariance_pass != "auto") return config.covariance_pass == "ahead";
@@ -85,11 +92,13 @@ std::unique_ptr<Loss> make_loss(const TrainConfig& config, const Network& networ
 constexpr const char* kMayChange[] = {"data_dir", "epochs", "workers", "threads", "output", "max_steps", "log_steps", "device", "init", "covariance_pass"};
 
 void check_same_run(const nlohmann::json& before, const nlohmann::json& now, const std::string& file) {
+  // NOTE: a field that there was not yet when the run was started was as it is by default.
+  const nlohmann::json unset = to_json(TrainConfig());
   for (const auto& [key, value] : now.items()) {
+    const nlohmann::json& had = before.contains(key) ? before[key] : unset[key];
     bool may_change = false;
     for (const char* name : kMayChange) may_change = may_change || key == name;
-    require(may_change || !before.contains(key) || before[key] == value, "[{}] the run was started with {} = {}, and cannot be resumed with {}", file, key,
-            before.contains(key) ? before[key].dump() : "", value.dump());
+    require(may_change || had == value, "[{}] the run was started with {} = {}, and cannot be resumed with {}", file, key, had.dump(), value.dump());
   }
 }
 
@@ -131,13 +140,13 @@ class Training {
         device_(device_of(config)),
         placement_(placement_of(config, device_)),
         scope_(placement_),
-        dataset_(load_dataset(config.dataset, config.data_dir)),
+        dataset_(dataset_of(config)),
         directory_(config.output, is_resumed),
         network_(find_network(config.model).make({.classes = dataset_.classes(), .dropout = config.dropout, .seed = config.seed})),
         loss_(make_loss(config, *network_, placement_)),
         optimizer_(*network_, {.momentum = config.momentum, .weight_decay = config.weight_decay, .nesterov = config.nesterov}),
         train_images_(resident_images(dataset_, dataset_.train, device_.device, augmentation_in(config))),
-        test_images_(resident_images(dataset_, dataset_.test, device_.device)),
+        judging_images_(resident_images(dataset_, judging_split(), device_.device)),
         loader_(dataset_.train, dataset_.mean, dataset_.deviation,
                 {.batch_size = config.batch_size,
                  .seed = config.seed,
@@ -220,6 +229,7 @@ class Training {
     if (device_.device == Device::cuda) message(fmt::format("products   of f32 by {}", config_.f32_products));
     message(fmt::format("data set   {}: {} training and {} test images, {} classes", dataset_.name, dataset_.train.size(), dataset_.test.size(),
                         dataset_.classes()));
+    if (config_.validation > 0) message(fmt::format("validation {} of the training images, held out", dataset_.validation.size()));
     message(fmt::format("model      {}: {:.2f} M parameters, {} features", config_.model, static_cast<double>(network_->parameter_count()) * 1e-6,
                         network_->feature_width()));
     if (config_.loss != "ce") {
@@ -232,6 +242,9 @@ class Training {
     }
     message(fmt::format("run        {}", directory_.path().string()));
   }
+
+  // What an epoch ends with: the held-out images where there are any, else the test images.
+  const Split& judging_split() const { return config_.validation > 0 ? dataset_.validation : dataset_.test; }
 
   bool is_over() const { return config_.max_steps > 0 && progress_.step + step_.unread() >= config_.max_steps; }
 
@@ -299,27 +312,27 @@ class Training {
   }
 
   EpochMetrics finish_epoch() {
-    const EvaluateOptions options{.batch_size = config_.batch_size, .workers = config_.workers, .placement = placement_, .images = test_images_.get()};
-    const Tally test = evaluate(*network_, dataset_, dataset_.test, options);
+    const EvaluateOptions options{.batch_size = config_.batch_size, .workers = config_.workers, .placement = placement_, .images = judging_images_.get()};
+    const Tally judged = evaluate(*network_, dataset_, judging_split(), options);
     const Tally train = progress_.tally;
-    const bool is_best = test.top1() > progress_.best_top1;
+    const bool is_best = judged.top1() > progress_.best_top1;
     const EpochMetrics metrics{.epoch = progress_.epoch + 1,
                                .step = progress_.step,
                                .lr = optimizer_.learning_rate(),
                                .ratio = loss_->ratio(),
                                .train_loss = train.mean_loss(),
                                .train_top1 = train.top1(),
-                               .val_loss = test.mean_loss(),
-                               .val_top1 = test.top1(),
+                               .val_loss = judged.mean_loss(),
+                               .val_top1 = judged.top1(),
                                .seconds = progress_.seconds + seconds_since(begin_),
                                .images_per_second = epoch_seconds_ > 0 ? static_cast<double>(epoch_images_) / epoch_seconds_ : 0,
-                               .correction = correction_of(*loss_, *network_, dataset_, dataset_.test, options)};
+                               .correction = correction_of(*loss_, *network_, dataset_, judging_split(), options)};
     // An epoch cut short by --max-steps counts as finished: there is no more to come.
     progress_.epoch += 1;
     progress_.batch = 0;
     progress_.seconds = 0;
     progress_.tally = {};
-    progress_.best_top1 = std::max(progress_.best_top1, test.top1());
+    progress_.best_top1 = std::max(progress_.best_top1, judged.top1());
     metrics_->add(metrics_row(metrics));
     save_last();
     if (is_best) save_weights(directory_.best(), *network_, weights_metadata());
@@ -335,12 +348,14 @@ class Training {
   }
 
   SafetensorsMetadata weights_metadata() const {
-    return {{"format", "pt"},
-            {"model", config_.model},
-            {"dataset", config_.dataset},
-            {"classes", std::to_string(network_->classes())},
-            {"epoch", std::to_string(progress_.epoch)},
-            {"step", std::to_string(progress_.step)}};
+    SafetensorsMetadata metadata{{"format", "pt"},
+                                 {"model", config_.model},
+                                 {"dataset", config_.dataset},
+                                 {"classes", std::to_string(network_->classes())},
+                                 {"epoch", std::to_string(progress_.epoch)},
+                                 {"step", std::to_string(progress_.step)}};
+    if (config_.validation > 0) metadata["validation"] = std::to_string(config_.validation);
+    return metadata;
   }
 
   // NOTE: the state first: a run that is killed between the two resumes from it, and last.safetensors is only read by people.
@@ -363,7 +378,7 @@ class Training {
   const std::unique_ptr<Network> network_;
   const std::unique_ptr<Loss> loss_;
   SgdOptimizer optimizer_;
-  const std::unique_ptr<ResidentImages> train_images_, test_images_;  // null where a loader makes the images
+  const std::unique_ptr<ResidentImages> train_images_, judging_images_;  // null where a loader makes the images
   Loader loader_;
   TrainingStep step_;
   std::optional<CsvFile> metrics_, steps_;

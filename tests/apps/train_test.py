@@ -44,6 +44,20 @@ class TrainTest(program.ProgramTest):
         top1 = float(rows[2].split(",")[7])
         self.assertIn(f"top1 {top1:.2f} %", evaluated)
 
+    def test_held_out_images(self):
+        printed = self.succeeds(*self.words("--epochs", "1", "--validation", "20"))
+        self.assertIn("\nvalidation 20 of the training images, held out\n", printed)
+        self.assertIn("   val ", printed)
+        row = self.rows("run")[1].split(",")
+        with open(self.path("run", "config.json")) as file:
+            self.assertEqual(json.load(file)["validation"], 20)
+        evaluation = ["eval", "--checkpoint", "run/last.safetensors", "--data-dir", "shapes"]
+        self.assertIn(f"20 held-out images, loss {float(row[6]):.4f}", self.succeeds(*evaluation, "--split", "validation"))
+        self.assertIn("resnet8 on shapes: 32 images, ", self.succeeds(*evaluation))
+        self.succeeds(*self.words("--epochs", "1", "--max-steps", "1", output="whole"))
+        self.ends_with(["held out no training images", "--split test"], "eval", "--checkpoint", "whole/last.safetensors", "--data-dir", "shapes",
+                       "--split", "validation")
+
     def test_config_round_trips_and_flags_override_it(self):
         self.succeeds(*self.words("--epochs", "1", "--seed", "7", "--no-augment", "--log-steps", "1"))
         self.succeeds("train", "--config", "run/config.json", "--output", "again")

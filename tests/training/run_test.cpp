@@ -15,8 +15,12 @@
 #include "core/safetensors.h"
 #include "core/thread_context.h"
 #include "datasets/shapes.h"
+#include "datasets/validation.h"
 #include "losses/covariance.h"
+#include "models/registry.h"
+#include "training/checkpoint.h"
 #include "training/device_choice.h"
+#include "training/evaluate.h"
 #include "training/trainer.h"
 
 namespace isda {
@@ -290,6 +294,52 @@ TEST_F(RunTest, ResumeWithAnotherModelOrRateIsRefused) {
   train(c, false, {});
   c.lr = 0.05;
   EXPECT_NE(error_of([&] { train(c, true, {}); }).find("lr = 0.1"), std::string::npos);
+}
+
+// Held out are the images that a run is judged on, and no step sees them; a resumed run holds out the same.
+TEST_F(RunTest, HoldsOutImagesForValidation) {
+  TrainConfig c = config("held-out");
+  c.validation = 10;
+  std::vector<std::string> lines;
+  const TrainResult result = train(c, false, {.on_message = [&](const std::string& line) { lines.push_back(line); }});
+  EXPECT_EQ(result.epochs.at(0).step, 2);  // 30 images are left, in batches of 16
+  EXPECT_NE(std::find(lines.begin(), lines.end(), "validation 10 of the training images, held out"), lines.end());
+
+  Dataset dataset = load_dataset(c.dataset, c.data_dir);
+  hold_out(dataset, 10);
+  const auto network = find_network(c.model).make(dataset.classes());
+  const Safetensors last = Safetensors::open(fs::path(c.output) / "last.safetensors");
+  EXPECT_EQ(last.metadata().at("validation"), "10");
+  load_weights(last, *network);
+  const EvaluateOptions options{.batch_size = c.batch_size, .placement = {Device::cpu, DType::f32}};
+  EXPECT_EQ(evaluate(*network, dataset, dataset.validation, options).mean_loss(), result.epochs.at(1).val_loss);
+  EXPECT_NE(evaluate(*network, dataset, dataset.test, options).mean_loss(), result.epochs.at(1).val_loss);
+
+  TrainConfig parts = config("held-out-parts");
+  parts.validation = 10;
+  int steps = 0;
+  train(parts, false, {.stop_signal = [&] { return ++steps == 3 ? SIGTERM : 0; }});
+  train(parts, true, {});
+  expect_same_files(c, parts);
+  parts.validation = 0;
+  EXPECT_NE(error_of([&] { train(parts, true, {}); }).find("started with validation = 10, and cannot be resumed with 0"), std::string::npos);
+  parts.validation = 31;
+  parts.output = (folder_ / "too-many").string();
+  EXPECT_EQ(error_of([&] { train(parts, false, {}); }),
+            "[data] --validation is 31, expected 0 to 30: there are 40 training images, and each class keeps at least one");
+}
+
+// A run from before there was a flag goes on as it was: with what the flag is when it is not given.
+TEST_F(RunTest, ResumeOfARunThatKnewAFlagNotYetTakesItAsNotGiven) {
+  TrainConfig c = config("older");
+  train(c, false, {});
+  auto json = nlohmann::json::parse(text_of(fs::path(c.output) / "config.json"));
+  json.erase("validation");
+  std::ofstream(fs::path(c.output) / "config.json") << json;
+  train(c, true, {});
+  std::ofstream(fs::path(c.output) / "config.json") << json;
+  c.validation = 10;
+  EXPECT_NE(error_of([&] { train(c, true, {}); }).find("started with validation = 0, and cannot be resumed with 10"), std::string::npos);
 }
 
 TEST_F(RunTest, MaxStepsEndsTheRunWithAnEvaluation) {
