@@ -26,7 +26,7 @@ MEMBERS = {
     "densenet_bc": "densenet_bc40_12",
     "shake_shake": "shake_shake26_2x16",
     "pyramidnet": "pyramidnet20_48",
-    "pyramidnet_shakedrop": "pyramidnet20_48_shakedrop",
+    "shakedrop_pyramidnet": "shakedrop_pyramidnet20_48",
     "imagenet_resnet": "imagenet_resnet18",
     "imagenet_resnext": "imagenet_resnext50_32x4d",
     "imagenet_densenet": "imagenet_densenet121",
@@ -34,7 +34,7 @@ MEMBERS = {
 
 
 def family_of(name):
-    """The letters of a name: wide_resnet of wide_resnet28_10, pyramidnet_shakedrop of pyramidnet110_270_shakedrop."""
+    """The letters of a name: wide_resnet of wide_resnet28_10, shakedrop_pyramidnet of shakedrop_pyramidnet110_270."""
     return re.sub(r"_?\d[\dx_d]*(?=_|$)", "", name)
 
 
