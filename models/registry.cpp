@@ -82,7 +82,7 @@ const std::vector<NetworkEntry>& networks() {
         entry_of(kPreactResNet, {56}),
         entry_of(kPreactResNet, {110}, 1.7, identity),
         entry_of(kPreactResNet, {164}, 1.7, identity),
-        entry_of(kPreactResNet, {1001}, 10.2, identity),
+        entry_of(kPreactResNet, {1001}, 10.2, identity + ", without normalisations"),
         entry_of(kSeResNet, {20}),
         entry_of(kSeResNet, {56}),
         entry_of(kSeResNet, {110}, 1.7, wang),
