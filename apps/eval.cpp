@@ -2,9 +2,9 @@
 // isda eval: a checkpoint on the test images of a data set.
 #include "apps/command.h"
 #include "models/registry.h"
-#include "training/checkpoint.h"
 #include "training/device_choice.h"
 #include "training/evaluate.h"
+#include "training/exchange.h"
 
 namespace isda {
 namespace {
@@ -16,7 +16,9 @@ struct Flags {
 };
 
 void add_flags(CLI::App& app, Flags& flags) {
-  app.add_option("--checkpoint", flags.checkpoint, "weights: the last.safetensors or best.safetensors of a run")->required();
+  app.add_option("--checkpoint", flags.checkpoint,
+                 "weights: the last.safetensors or best.safetensors of a run, or those of PyTorch, torchvision or timm; also --weights")
+      ->required();
   app.add_option("--data-dir", flags.data_dir, "directory with the data set's files")->required();
   app.add_option("--dataset", flags.dataset, "data set; empty = the one the checkpoint names");
   app.add_option("--model", flags.model, "network; empty = the one the checkpoint names");
@@ -24,14 +26,6 @@ void add_flags(CLI::App& app, Flags& flags) {
   app.add_option("--batch-size", flags.batch_size, "images at a time")->check(CLI::PositiveNumber);
   app.add_option("--workers", flags.workers, "threads that load images ahead")->check(CLI::NonNegativeNumber);
   app.add_option("--threads", flags.threads, "threads of a step on the cpu; 0 = all cores")->check(CLI::NonNegativeNumber);
-}
-
-// What was given, or what the checkpoint says of itself.
-std::string given_or_named(const std::string& given, const Safetensors& file, const char* key) {
-  if (!given.empty()) return given;
-  const auto found = file.metadata().find(key);
-  require(found != file.metadata().end(), "[{}] does not say which {} it is for: give --{}", file.path().string(), key, key);
-  return found->second;
 }
 
 int run_eval(const Flags& flags) {
@@ -43,7 +37,7 @@ int run_eval(const Flags& flags) {
   const PlacementScope scope(placement);
   const Dataset dataset = load_dataset(name, flags.data_dir);
   const auto network = find_network(model).make(dataset.classes());
-  load_weights(file, *network);
+  import_weights(file, *network);
   const Tally tally = evaluate(*network, dataset, dataset.test, {.batch_size = flags.batch_size, .workers = flags.workers, .placement = placement});
   fmt::print("device {} ({})\n", name_of(device.device), device.reason);
   fmt::print("{} on {}: {} images, loss {:.6f}, top1 {:.2f} %, error {:.2f} %\n", model, dataset.name, tally.images, tally.mean_loss(), tally.top1(),
@@ -51,7 +45,8 @@ int run_eval(const Flags& flags) {
   return 0;
 }
 
-const Subcommand eval_command{{.name = "eval", .help = "evaluate a checkpoint on test images", .declare = with_flags(add_flags, run_eval)}};
+const Subcommand eval_command{
+    {.name = "eval", .help = "evaluate a checkpoint on test images", .declare = with_flags(add_flags, run_eval), .aliases = {{"--weights", {"--checkpoint"}}}}};
 
 }  // namespace
 }  // namespace isda

@@ -147,7 +147,12 @@ const Subcommand train_command{{
     .name = "train",
     .help = "train a network",
     .declare = with_flags(add_flags, run_train),
-    .aliases = {{"--cos-lr", {"--schedule", "cosine"}}, {"--droprate", {"--dropout"}}, {"--learning-rate", {"--lr"}}, {"--wd", {"--weight-decay"}}},
+    .aliases = {{"--cos-lr", {"--schedule", "cosine"}},
+                {"--droprate", {"--dropout"}},
+                {"--learning-rate", {"--lr"}},
+                {"--wd", {"--weight-decay"}},
+                {"--weights", {"--init"}},
+                {"--weights-without-classifier", {"--no-init-classifier"}}},
 }};
 
 }  // namespace

@@ -43,6 +43,7 @@ struct TrainConfig {
   bool augment = true;
   bool shuffle = true;
   std::string init;
+  bool init_classifier = true;
   std::int64_t log_steps = 0;
 };
 
@@ -82,7 +83,9 @@ void visit_fields(Config& config, Field&& field) {
   field("train_limit", config.train_limit, "train on the first N images only; 0 = all");
   field("augment", config.augment, "random crop and flip");
   field("shuffle", config.shuffle, "a new order of the images in each epoch");
-  field("init", config.init, "start from the weights of this safetensors file");
+  field("init", config.init, "start from the weights of this safetensors file: of a run, or of PyTorch, torchvision or timm; also --weights");
+  field("init_classifier", config.init_classifier,
+        "init: the last layer, too; without it, also --weights-without-classifier, the file's classes may be others");
   field("log_steps", config.log_steps, "write every Nth step's loss to steps.csv; 0 = none");
 }
 
