@@ -5,9 +5,9 @@
 #include "apps/command.h"
 #include "datasets/validation.h"
 #include "models/registry.h"
-#include "training/checkpoint.h"
 #include "training/device_choice.h"
 #include "training/evaluate.h"
+#include "training/exchange.h"
 
 namespace isda {
 namespace {
@@ -19,7 +19,9 @@ struct Flags {
 };
 
 void add_flags(CLI::App& app, Flags& flags) {
-  app.add_option("--checkpoint", flags.checkpoint, "weights: the last.safetensors or best.safetensors of a run")->required();
+  app.add_option("--checkpoint", flags.checkpoint,
+                 "weights: the last.safetensors or best.safetensors of a run, or those of PyTorch, torchvision or timm; also --weights")
+      ->required();
   app.add_option("--data-dir", flags.data_dir, "directory with the data set's files")->required();
   app.add_option("--dataset", flags.dataset, "data set; empty = the one the checkpoint names");
   app.add_option("--model", flags.model, "network; empty = the one the checkpoint names");
@@ -28,14 +30,6 @@ void add_flags(CLI::App& app, Flags& flags) {
   app.add_option("--batch-size", flags.batch_size, "images at a time")->check(CLI::PositiveNumber);
   app.add_option("--workers", flags.workers, "threads that load images ahead")->check(CLI::NonNegativeNumber);
   app.add_option("--threads", flags.threads, "threads of a step on the cpu; 0 = all cores")->check(CLI::NonNegativeNumber);
-}
-
-// What was given, or what the checkpoint says of itself.
-std::string given_or_named(const std::string& given, const Safetensors& file, const char* key) {
-  if (!given.empty()) return given;
-  const auto found = file.metadata().find(key);
-  require(found != file.metadata().end(), "[{}] does not say which {} it is for: give --{}", file.path().string(), key, key);
-  return found->second;
 }
 
 // How many training images the run that wrote the checkpoint held out.
@@ -58,7 +52,7 @@ int run_eval(const Flags& flags) {
   if (flags.split == "validation") hold_out(dataset, held_out_by_run(file));
   const Split& split = flags.split == "validation" ? dataset.validation : dataset.test;
   const auto network = find_network(model).make(dataset.classes());
-  load_weights(file, *network);
+  import_weights(file, *network);
   const Tally tally = evaluate(*network, dataset, split, {.batch_size = flags.batch_size, .workers = flags.workers, .placement = placement});
   fmt::print("device {} ({})\n", name_of(device.device), device.reason);
   fmt::print("{} on {}: {} {}images, loss {:.6f}, top1 {:.2f} %, error {:.2f} %\n", model, dataset.name, tally.images,
@@ -66,7 +60,8 @@ int run_eval(const Flags& flags) {
   return 0;
 }
 
-const Subcommand eval_command{{.name = "eval", .help = "evaluate a checkpoint on test images", .declare = with_flags(add_flags, run_eval)}};
+const Subcommand eval_command{
+    {.name = "eval", .help = "evaluate a checkpoint on test images", .declare = with_flags(add_flags, run_eval), .aliases = {{"--weights", {"--checkpoint"}}}}};
 
 }  // namespace
 }  // namespace isda

@@ -185,7 +185,9 @@ const Subcommand train_command{{
                 {"--n-holes", {"--cutout-holes"}},
                 {"--droprate", {"--dropout"}},
                 {"--learning-rate", {"--lr"}},
-                {"--wd", {"--weight-decay"}}},
+                {"--wd", {"--weight-decay"}},
+                {"--weights", {"--init"}},
+                {"--weights-without-classifier", {"--no-init-classifier"}}},
 }};
 
 }  // namespace

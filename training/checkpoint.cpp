@@ -6,14 +6,19 @@
 
 namespace isda {
 
-namespace {
-
-// Convolution weights are the parameters with four extents: KRSC in memory, OIHW on disk.
 Shape shape_on_disk(const Tensor& tensor) {
   if (tensor.shape().rank() != 4) return tensor.shape();
   const auto [K, R, S, C] = tensor.shape().extents<4>();
   return {K, C, R, S};
 }
+
+std::vector<NamedTensor> weights_of(const Module& module) {
+  std::vector<NamedTensor> result = module.parameters();
+  for (auto& buffer : module.buffers()) result.push_back(std::move(buffer));
+  return result;
+}
+
+namespace {
 
 Tensor to_disk(const Tensor& tensor) {
   if (tensor.shape().rank() != 4) return tensor.on_host();
@@ -33,17 +38,15 @@ void from_disk(const ConstView& from, const Tensor& tensor) {
   copy(krsc, tensor);
 }
 
-std::vector<NamedTensor> weights_of(const Module& module) {
-  std::vector<NamedTensor> result = module.parameters();
-  for (auto& buffer : module.buffers()) result.push_back(std::move(buffer));
-  return result;
-}
-
 }  // namespace
 
 void save_weights(const std::filesystem::path& path, const Module& module, const SafetensorsMetadata& metadata, const std::vector<NamedTensor>& extra) {
   std::vector<NamedTensor> tensors = weights_of(module);
   tensors.insert(tensors.end(), extra.begin(), extra.end());
+  save_tensors(path, tensors, metadata);
+}
+
+void save_tensors(const std::filesystem::path& path, const std::vector<NamedTensor>& tensors, const SafetensorsMetadata& metadata) {
   std::vector<Tensor> on_disk;
   std::vector<NamedView> views;
   for (const auto& [name, tensor] : tensors) {

@@ -84,6 +84,7 @@ void check(const TrainConfig& config) {
   check_choice("f32-products", config.f32_products, names_of_f32_products());
   require(f32_products_of(config.f32_products) == F32Products::three_tf32 || config.device == "cuda" || config.device == "auto",
           "--f32-products {} is for --device cuda, got --device {}: the card alone has a choice", config.f32_products, config.device);
+  require(config.init_classifier || !config.init.empty(), "--no-init-classifier goes with --init, which was not given");
   check_range("lambda-0", config.lambda_0, 0, 1e6);
   check_range("label-smoothing", config.label_smoothing, 0, 0.999);
   require(config.label_smoothing == 0 || config.loss == "ce", "--label-smoothing goes with --loss ce, got --loss {}", config.loss);

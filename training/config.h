@@ -50,6 +50,7 @@ struct TrainConfig {
   double cutmix = 0;
   bool shuffle = true;
   std::string init;
+  bool init_classifier = true;
   std::int64_t log_steps = 0;
 };
 
@@ -98,7 +99,9 @@ void visit_fields(Config& config, Field&& field) {
   field("mixup", config.mixup, "mix the images of a batch and their labels, with weights of Beta(ALPHA, ALPHA); 0 = not");
   field("cutmix", config.cutmix, "put a box of one image into another, of an area of Beta(ALPHA, ALPHA); 0 = not. With --mixup each batch has either");
   field("shuffle", config.shuffle, "a new order of the images in each epoch");
-  field("init", config.init, "start from the weights of this safetensors file");
+  field("init", config.init, "start from the weights of this safetensors file: of a run, or of PyTorch, torchvision or timm; also --weights");
+  field("init_classifier", config.init_classifier,
+        "init: the last layer, too; without it, also --weights-without-classifier, the file's classes may be others");
   field("log_steps", config.log_steps, "write every Nth step's loss to steps.csv; 0 = none");
 }
 

@@ -17,6 +17,7 @@
 #include "training/checkpoint.h"
 #include "training/device_choice.h"
 #include "training/evaluate.h"
+#include "training/exchange.h"
 #include "training/free_memory.h"
 #include "training/optimizer.h"
 #include "training/run_directory.h"
@@ -89,7 +90,8 @@ std::unique_ptr<Loss> make_loss(const TrainConfig& config, const Network& networ
 }
 
 // Fields that decide what a run computes: a resumed run must agree in them. The others (where, how long, how many threads) may change.
-constexpr const char* kMayChange[] = {"data_dir", "epochs", "workers", "threads", "output", "max_steps", "log_steps", "device", "init", "covariance_pass"};
+constexpr const char* kMayChange[] = {"data_dir",  "epochs", "workers", "threads",         "output",         "max_steps",
+                                      "log_steps", "device", "init",    "init_classifier", "covariance_pass"};
 
 void check_same_run(const nlohmann::json& before, const nlohmann::json& now, const std::string& file) {
   // NOTE: a field that there was not yet when the run was started was as it is by default.
@@ -181,9 +183,16 @@ class Training {
   }
 
  private:
-  void start() {
+  // The weights that the run begins with.
+  void initialise() {
     network_->initialise(config_.seed);
-    if (!config_.init.empty()) load_weights(Safetensors::open(config_.init), *network_);
+    if (config_.init.empty()) return;
+    const std::string found = import_weights(Safetensors::open(config_.init), *network_, {.has_classifier = config_.init_classifier});
+    message(fmt::format("weights    of {}: {}", config_.init, found));
+  }
+
+  void start() {
+    initialise();
     write_atomically(directory_.config(), to_json(config_).dump(2) + "\n");
     open_tables();
     describe();
@@ -206,8 +215,7 @@ class Training {
       load_tensors(file, training_state());
       progress_ = Progress::from_json(nlohmann::json::parse(file.metadata().at("progress")));
     } else {
-      network_->initialise(config_.seed);
-      if (!config_.init.empty()) load_weights(Safetensors::open(config_.init), *network_);
+      initialise();
     }
     write_atomically(directory_.config(), to_json(config_).dump(2) + "\n");
     open_tables();

@@ -67,12 +67,17 @@ def checksum(values):
     }
 
 
-def stream_of(name):
-    """The stream of a tensor of a network: the upper 24 bits of the FNV-1a hash of its name, 64 bits."""
+def fnv1a(text):
+    """The FNV-1a hash of a text's bytes, 64 bits."""
     value = 0xCBF29CE484222325
-    for byte in name.encode():
+    for byte in text.encode():
         value = (value ^ byte) * 0x100000001B3 % 2**64
-    return value >> 40
+    return value
+
+
+def stream_of(name):
+    """The stream of a tensor of a network: the upper 24 bits of the hash of its name."""
+    return fnv1a(name) >> 40
 
 
 def network_rule(name, shape):

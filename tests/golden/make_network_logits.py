@@ -6,7 +6,9 @@ formula of README.md.
     make_network_logits.py             all of NETWORKS
     make_network_logits.py NAME ...    these
 
-Needs PyTorch and torchvision; computes in float64, in evaluation. To add a network, add a line to NETWORKS: its name as `isda models` lists it, what
+Also makes weights/densenet_bc10_4.safetensors, a file as PyTorch writes it of a wrapped network.
+
+Needs PyTorch, torchvision, timm and safetensors; computes in float64, in evaluation. To add a network, add a line to NETWORKS: its name as `isda models` lists it, what
 builds it, the extent of its images (small: the networks average over pixels at their end). Where the network calls its tensors otherwise than
 `isda models NAME`, give `name_of`, from its names to ours.
 """
@@ -15,18 +17,15 @@ import math
 import os
 import sys
 
+import safetensors.torch
+import timm
 import torch
 import torchvision
 
 import formula
 
-FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "networks")
+HERE = os.path.dirname(os.path.abspath(__file__))
 IMAGES, SHOWN = 2, 10
-
-
-def of_torchvision(name):
-    """A network of torchvision, without weights."""
-    return lambda: torchvision.models.get_model(name, weights=None)
 
 
 def densenet_bc(depth, growth, classes=10):
@@ -78,64 +77,97 @@ def densenet_bc(depth, growth, classes=10):
 
 
 class Made:
-    """How a network is made, and what it is shown."""
+    """How a network is made, and what it is shown; what timm calls the same network, where it has it."""
 
-    def __init__(self, build, extent, made_with=f"torchvision {torchvision.__version__}", name_of=lambda name: name):
+    def __init__(self, build, extent, made_with=f"torchvision {torchvision.__version__}", name_of=lambda name: name, in_timm=None):
         self.build, self.extent, self.made_with, self.name_of = build, extent, f"PyTorch {torch.__version__}, {made_with}", name_of
+        self.in_timm = in_timm
+
+
+def of_torchvision(name, extent):
+    """A network of torchvision, without weights; timm has it under the same name."""
+    return Made(lambda: torchvision.models.get_model(name, weights=None), extent, in_timm=name)
 
 
 NETWORKS = {
-    "imagenet_resnet18": Made(of_torchvision("resnet18"), 40),
-    "imagenet_resnet34": Made(of_torchvision("resnet34"), 40),
-    "imagenet_resnet50": Made(of_torchvision("resnet50"), 40),
-    "imagenet_resnet101": Made(of_torchvision("resnet101"), 40),
-    "imagenet_resnet152": Made(of_torchvision("resnet152"), 40),
-    "imagenet_resnext50_32x4d": Made(of_torchvision("resnext50_32x4d"), 40),
-    "imagenet_resnext101_32x8d": Made(of_torchvision("resnext101_32x8d"), 40),
-    "imagenet_densenet121": Made(of_torchvision("densenet121"), 64),
-    "imagenet_densenet161": Made(of_torchvision("densenet161"), 64),
-    "imagenet_densenet169": Made(of_torchvision("densenet169"), 64),
-    "imagenet_densenet201": Made(of_torchvision("densenet201"), 64),
+    "imagenet_resnet18": of_torchvision("resnet18", 40),
+    "imagenet_resnet34": of_torchvision("resnet34", 40),
+    "imagenet_resnet50": of_torchvision("resnet50", 40),
+    "imagenet_resnet101": of_torchvision("resnet101", 40),
+    "imagenet_resnet152": of_torchvision("resnet152", 40),
+    "imagenet_resnext50_32x4d": of_torchvision("resnext50_32x4d", 40),
+    "imagenet_resnext101_32x8d": of_torchvision("resnext101_32x8d", 40),
+    "imagenet_densenet121": of_torchvision("densenet121", 64),
+    "imagenet_densenet161": of_torchvision("densenet161", 64),
+    "imagenet_densenet169": of_torchvision("densenet169", 64),
+    "imagenet_densenet201": of_torchvision("densenet201", 64),
     "imagenet_densenet265": Made(lambda: torchvision.models.DenseNet(32, (6, 12, 64, 48), 64), 64),
+    "densenet_bc10_4": Made(densenet_bc(10, 4), 16, "torch.nn"),
     "densenet_bc100_12": Made(densenet_bc(100, 12), 16, "torch.nn"),
     "densenet_bc250_24": Made(densenet_bc(250, 24), 8, "torch.nn"),
     "densenet_bc190_40": Made(densenet_bc(190, 40), 8, "torch.nn"),
 }
 
 
-def fill(network, name_of):
-    """Gives every parameter and running statistic its values."""
-    tensors = {name: tensor for name, tensor in network.state_dict().items() if not name.endswith("num_batches_tracked")}
-    for name, tensor in tensors.items():
-        tensor.copy_(torch.from_numpy(formula.network_tensor(name_of(name), tuple(tensor.shape))))
+def tensors_of(network, name_of):
+    """The parameters and running statistics of a network by our names."""
+    return {name_of(name): tensor for name, tensor in network.state_dict().items() if not name.endswith("num_batches_tracked")}
+
+
+def digest_of(tensors):
+    """The FNV-1a hash of all names and shapes, a line each, sorted: 'bn1.bias (64)'."""
+    lines = sorted(f"{name} ({','.join(str(extent) for extent in tensor.shape)})\n" for name, tensor in tensors.items())
+    return f"{formula.fnv1a(''.join(lines)):016x}"
 
 
 @torch.no_grad()
-def logits_of(made):
-    """The network's parameters, counted, and its logits (IMAGES, classes)."""
+def network_of(made):
+    """The network with the weights of the formula, and these by our names."""
     network = made.build().double().eval()
-    fill(network, made.name_of)
+    tensors = tensors_of(network, made.name_of)
+    for name, tensor in tensors.items():
+        tensor.copy_(torch.from_numpy(formula.network_tensor(name, tuple(tensor.shape))))
+    return network, tensors
+
+
+@torch.no_grad()
+def record_of(name, made):
+    """What stands in the file of a network."""
+    network, tensors = network_of(made)
     images = torch.from_numpy(formula.network_images(IMAGES, made.extent)).double().permute(0, 3, 1, 2)
-    return sum(parameter.numel() for parameter in network.parameters()), network(images)
+    logits = network(images)
+    # What is compared must tell networks and images apart.
+    largest, between = logits.abs().max().item(), (logits[0] - logits[1]).abs().max().item()
+    assert math.isfinite(largest) and 0.01 < largest < 1e6 and between > 1e-3 * largest, (name, largest, between)
+    classes = logits.shape[1]
+    shown = [i * classes // SHOWN for i in range(SHOWN)]
+    record = {"network": name, "made_with": made.made_with, "classes": classes, "extent": made.extent,
+              "parameters": sum(parameter.numel() for parameter in network.parameters()), "tensors": len(tensors), "digest": digest_of(tensors)}
+    if made.in_timm:
+        same = tensors_of(timm.create_model(made.in_timm), made.name_of)
+        assert digest_of(same) == record["digest"], name
+        record["same_names_and_shapes"] = f"timm {timm.__version__}, {made.in_timm}"
+    return record | {"largest": largest, "shown": shown, "logits": logits[:, shown].tolist()}
+
+
+def write_weights(name):
+    """The network's weights, f32, as PyTorch writes those of a wrapped one: with a prefix, and with the counters of batches."""
+    network, _ = network_of(NETWORKS[name])
+    state = {"model." + key: value.float() if value.is_floating_point() else value for key, value in network.state_dict().items()}
+    safetensors.torch.save_file(state, os.path.join(HERE, "weights", name + ".safetensors"), metadata={"format": "pt"})
 
 
 def main():
     torch.manual_seed(0)
     names = sys.argv[1:] or list(NETWORKS)
     for name in names:
-        made = NETWORKS[name]
-        parameters, logits = logits_of(made)
-        # What is compared must tell networks and images apart.
-        largest, between = logits.abs().max().item(), (logits[0] - logits[1]).abs().max().item()
-        assert math.isfinite(largest) and 0.01 < largest < 1e6 and between > 1e-3 * largest, (name, largest, between)
-        classes = logits.shape[1]
-        shown = [i * classes // SHOWN for i in range(SHOWN)]
-        record = {"network": name, "made_with": made.made_with, "classes": classes, "extent": made.extent, "parameters": parameters,
-                  "largest": largest, "shown": shown, "logits": logits[:, shown].tolist()}
-        with open(os.path.join(FOLDER, name + ".json"), "w", encoding="utf-8") as file:
+        record = record_of(name, NETWORKS[name])
+        with open(os.path.join(HERE, "networks", name + ".json"), "w", encoding="utf-8") as file:
             json.dump(record, file, indent=1)
             file.write("\n")
-        print(f"{name:<28} {parameters:>10} parameters, largest logit {largest:8.3f}, between images {between:8.4f}", flush=True)
+        print(f"{name:<28} {record['parameters']:>10} parameters, largest logit {record['largest']:8.3f}", flush=True)
+        if name == "densenet_bc10_4":
+            write_weights(name)
 
 
 if __name__ == "__main__":
