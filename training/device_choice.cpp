@@ -3,11 +3,14 @@
 
 #include "kernels/augment/augment.h"
 #include "kernels/batch_norm/batch_norm.h"
+#include "kernels/center_loss/center_loss.h"
 #include "kernels/conv2d/conv2d.h"
 #include "kernels/elementwise/elementwise.h"
+#include "kernels/focal_loss/focal_loss.h"
 #include "kernels/isda/prepared_head.h"
 #include "kernels/isda_draw/isda_draw.h"
 #include "kernels/journal/journal.h"
+#include "kernels/large_margin/large_margin.h"
 #include "kernels/linear/linear.h"
 #include "kernels/pooling/pooling.h"
 #include "kernels/sgd/sgd.h"
@@ -36,8 +39,9 @@ std::string operation_without_cuda() {
   return first_without_cuda<Augment, Conv2d, Conv2dBackwardData, Conv2dBackwardWeights, BatchNormStatistics, BatchNorm, BatchNormAffine,
                             BatchNormBackwardReduce, BatchNormBackward, Relu, ReluBackward, Add, Scale, Sigmoid, SigmoidBackward, ScaleChannels,
                             ScaleChannelsBackward, Dropout, Shake, ShakeBackward, TwoFlows, TwoFlowsBackward, GlobalAverage, GlobalAverageBackward, MaxPool2d,
-                            MaxPool2dBackward, AveragePool2d, AveragePool2dBackward, Linear, LinearBackward, SoftmaxCrossEntropy, IsdaUpdate, IsdaForward,
-                            IsdaUpdateForward, IsdaBackward, IsdaHead, IsdaPrepare, IsdaPreparedHead, IsdaSettle, IsdaDraw, IsdaDrawBackward, Sgd, Journal>();
+                            MaxPool2dBackward, AveragePool2d, AveragePool2dBackward, Linear, LinearBackward, SoftmaxCrossEntropy, FocalLoss, LargeMargin,
+                            LargeMarginBackward, CenterLoss, IsdaUpdate, IsdaForward, IsdaUpdateForward, IsdaBackward, IsdaHead, IsdaPrepare, IsdaPreparedHead,
+                            IsdaSettle, IsdaDraw, IsdaDrawBackward, Sgd, Journal>();
 }
 
 DeviceChoice automatic_device(const cuda::Card& card, const std::string& missing) {
