@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <span>
 #include <type_traits>
 
@@ -58,19 +59,51 @@ void check_range(const char* name, Value value, double low, double high) {
 
 }  // namespace
 
-std::int64_t draws_of(const std::string& loss) {
-  const std::string name = "isda-sampled", head = name + ":";
-  if (loss != name && !loss.starts_with(head)) return 0;
-  const std::string number = loss == name ? "" : loss.substr(head.size());
-  std::int64_t draws = 0;
-  const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), draws);
-  require(error == std::errc() && end == number.data() + number.size() && draws >= 1 && draws <= 1000000,
-          "--loss {} says how many draws a sample by '{}', expected a number from 1 to 1000000, as in isda-sampled:8", loss, number);
-  return draws;
+namespace {
+
+// A loss with a number behind a colon.
+struct NumberedLoss {
+  const char *name, *number;  // the number's meaning
+  double low, high;
+  bool is_whole;
+  const char* example;
+};
+constexpr NumberedLoss kNumberedLosses[] = {
+    {"isda-sampled", "how many draws a sample", 1, 1000000, true, "isda-sampled:8"},
+    {"focal", "its gamma", 0, 100, false, "focal:2"},
+    {"large-margin", "its margin", 1, 4, true, "large-margin:4"},
+    {"center", "its lambda", 0, 1000000, false, "center:0.1"},
+};
+
+// All of `text` as a number; none where it is not one.
+std::optional<double> number_of(const std::string& text, bool is_whole) {
+  const char* const end = text.data() + text.size();
+  double number = 0;
+  const auto [behind, error] = std::from_chars(text.data(), end, number, is_whole ? std::chars_format::fixed : std::chars_format::general);
+  if (error != std::errc() || behind != end || !std::isfinite(number) || (is_whole && number != std::floor(number))) return std::nullopt;
+  return number;
+}
+
+}  // namespace
+
+NamedLoss loss_of(const std::string& text) {
+  const std::string name = text.substr(0, text.find(':'));
+  for (const auto& [known, meaning, low, high, is_whole, example] : kNumberedLosses) {
+    if (name != known) continue;
+    const std::string behind = text.size() > name.size() ? text.substr(name.size() + 1) : "";
+    const std::optional<double> number = number_of(behind, is_whole);
+    require(number && *number >= low && *number <= high, "--loss {} says {} by '{}', expected a {}number from {:.0f} to {:.0f}, as in {}", text, meaning,
+            behind, is_whole ? "whole " : "", low, high, example);
+    return {name, *number};
+  }
+  std::vector<std::string> choices = {"ce", "isda"};
+  for (const NumberedLoss& loss : kNumberedLosses) choices.emplace_back(loss.example);
+  check_choice("loss", text, choices);
+  return {text};
 }
 
 void check(const TrainConfig& config) {
-  if (draws_of(config.loss) == 0) check_choice("loss", config.loss, {"ce", "isda", "isda-sampled:8"});
+  loss_of(config.loss);
   check_covariance(config.covariance);
   require(config.covariance_pass != "ahead" || config.loss == "isda", "--covariance-pass ahead is for --loss isda, got {}", config.loss);
   check_choice("covariance-pass", config.covariance_pass, {"auto", "ahead", "inline"});
@@ -88,6 +121,7 @@ void check(const TrainConfig& config) {
   check_range("lambda-0", config.lambda_0, 0, 1e6);
   check_range("label-smoothing", config.label_smoothing, 0, 0.999);
   require(config.label_smoothing == 0 || config.loss == "ce", "--label-smoothing goes with --loss ce, got --loss {}", config.loss);
+  check_range("center-rate", config.center_rate, 0, 1);
   check_range("dropout", config.dropout, 0, 0.999);
   check_range("epochs", config.epochs, 1, 1e6);
   check_range("batch-size", config.batch_size, 1, 1e6);

@@ -19,6 +19,7 @@ struct TrainConfig {
   std::string covariance = "full";
   std::string covariance_pass = "auto";
   double label_smoothing = 0;
+  double center_rate = 0.5;
   double dropout = 0;
 
   std::int64_t epochs = 160;
@@ -60,7 +61,9 @@ void visit_fields(Config& config, Field&& field) {
   field("dataset", config.dataset, "data set: cifar10, cifar100, shapes");
   field("data_dir", config.data_dir, "directory with the data set's files");
   field("model", config.model, "network; `isda models` lists them");
-  field("loss", config.loss, "ce (cross-entropy), isda, or isda-sampled:M: the mean over M draws a sample of what isda bounds in closed form, for comparison");
+  field("loss", config.loss,
+        "ce (cross-entropy) or isda; to compare with: isda-sampled:M, the mean over M draws a sample of what isda bounds in closed form; focal:GAMMA; "
+        "large-margin:M, M from 1 to 4; center:LAMBDA, cross-entropy and LAMBDA/2 of the mean squared distance to the class's center");
   field("lambda_0", config.lambda_0, "ISDA: the strength of the augmentation in the last epoch");
   field("covariance", config.covariance, "ISDA: class covariances, full, diagonal or lowrank:R: the diagonal and R directions");
   field(
@@ -68,6 +71,7 @@ void visit_fields(Config& config, Field&& field) {
       "ISDA: when full covariances are updated and multiplied: ahead of the loss, on cuda beside the network; inline, in the loss; or auto: ahead on cuda with "
       "more than 128 features");
   field("label_smoothing", config.label_smoothing, "cross-entropy: share of the target spread over all classes");
+  field("center_rate", config.center_rate, "center loss: how far a center follows the features of its class in a batch");
   field("dropout", config.dropout, "probability of dropping an activation, in networks that have dropout between their convolutions");
   field("epochs", config.epochs, "passes over the training images");
   field("batch_size", config.batch_size, "images a step");
@@ -107,8 +111,14 @@ void visit_fields(Config& config, Field&& field) {
 
 // Throws Error for the first value that cannot be: the flag's name, what it is, what is possible.
 void check(const TrainConfig& config);
-// M of the loss isda-sampled:M, 0 for another loss. Throws Error where M is no number of draws.
-std::int64_t draws_of(const std::string& loss);
+
+// What --loss names: "isda-sampled" and 8 of isda-sampled:8; number 0 where a loss has none. Throws Error for an unknown name, suggesting the nearest, and for
+// a number that cannot be.
+struct NamedLoss {
+  std::string name;
+  double number = 0;
+};
+NamedLoss loss_of(const std::string& text);
 
 nlohmann::json to_json(const TrainConfig& config);
 

@@ -3,13 +3,16 @@
 
 #include "kernels/augment/augment.h"
 #include "kernels/batch_norm/batch_norm.h"
+#include "kernels/center_loss/center_loss.h"
 #include "kernels/concat/concat.h"
 #include "kernels/conv2d/conv2d.h"
 #include "kernels/elementwise/elementwise.h"
+#include "kernels/focal_loss/focal_loss.h"
 #include "kernels/image_policy/image_policy.h"
 #include "kernels/isda/prepared_head.h"
 #include "kernels/isda_draw/isda_draw.h"
 #include "kernels/journal/journal.h"
+#include "kernels/large_margin/large_margin.h"
 #include "kernels/linear/linear.h"
 #include "kernels/mix/mix.h"
 #include "kernels/pooling/pooling.h"
@@ -40,8 +43,8 @@ std::string operation_without_cuda() {
                             BatchNormBackwardReduce, BatchNormBackward, Relu, ReluBackward, Add, Scale, Sigmoid, SigmoidBackward, ScaleChannels,
                             ScaleChannelsBackward, Dropout, Shake, ShakeBackward, TwoFlows, TwoFlowsBackward, Concat, ConcatBackward, GlobalAverage,
                             GlobalAverageBackward, MaxPool2d, MaxPool2dBackward, AveragePool2d, AveragePool2dBackward, Linear, LinearBackward,
-                            SoftmaxCrossEntropy, IsdaUpdate, IsdaForward, IsdaUpdateForward, IsdaBackward, IsdaHead, IsdaPrepare, IsdaPreparedHead, IsdaSettle,
-                            IsdaDraw, IsdaDrawBackward, Sgd, Journal>();
+                            SoftmaxCrossEntropy, FocalLoss, LargeMargin, LargeMarginBackward, CenterLoss, IsdaUpdate, IsdaForward, IsdaUpdateForward,
+                            IsdaBackward, IsdaHead, IsdaPrepare, IsdaPreparedHead, IsdaSettle, IsdaDraw, IsdaDrawBackward, Sgd, Journal>();
 }
 
 DeviceChoice automatic_device(const cuda::Card& card, const std::string& missing) {

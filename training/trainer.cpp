@@ -9,16 +9,12 @@
 #include "core/autograd.h"
 #include "datasets/loader.h"
 #include "datasets/validation.h"
-#include "kernels/isda/isda.h"
-#include "losses/cross_entropy.h"
-#include "losses/isda.h"
-#include "losses/isda_sampled.h"
 #include "models/registry.h"
 #include "training/checkpoint.h"
 #include "training/device_choice.h"
 #include "training/evaluate.h"
 #include "training/exchange.h"
-#include "training/free_memory.h"
+#include "training/loss_choice.h"
 #include "training/optimizer.h"
 #include "training/run_directory.h"
 #include "training/schedule.h"
@@ -65,28 +61,6 @@ Dataset dataset_of(const TrainConfig& config) {
   Dataset dataset = load_dataset(config.dataset, config.data_dir);
   if (config.validation > 0) hold_out(dataset, config.validation);
   return dataset;
-}
-
-// NOTE: where a block of the card owns a class, from its maps to their gradients, there is no pass to move.
-bool is_passed_ahead(const TrainConfig& config, const Network& network, Device device) {
-  if (config.covariance_pass != "auto") return config.covariance_pass == "ahead";
-  return config.loss == "isda" && config.covariance == "full" && device == Device::cuda && network.feature_width() > kernels::kMostFeaturesByClass;
-}
-
-StatisticsForecast forecast_of(const TrainConfig& config, const Network& network, const Placement& placement) {
-  return forecast_statistics(network.classes(), network.feature_width(), covariance_of(config.covariance),
-                             static_cast<std::int64_t>(size_of(parameter_type(placement.type))));
-}
-
-std::unique_ptr<Loss> make_loss(const TrainConfig& config, const Network& network, const Placement& placement) {
-  if (config.loss == "ce") return std::make_unique<CrossEntropyLoss>(config.label_smoothing);
-  const std::int64_t classes = network.classes(), width = network.feature_width();
-  const Covariance covariance = covariance_of(config.covariance);
-  covariance.shape(classes, width);
-  forecast_of(config, network, placement).check_fits(free_bytes(placement.device), placement.device == Device::cuda ? "the card" : "this machine");
-  if (const std::int64_t draws = draws_of(config.loss); draws > 0)
-    return std::make_unique<IsdaSampledLoss>(classes, width, config.lambda_0, draws, covariance, config.seed);
-  return std::make_unique<IsdaLoss>(classes, width, config.lambda_0, covariance, is_passed_ahead(config, network, placement.device) ? config.batch_size : 0);
 }
 
 // Fields that decide what a run computes: a resumed run must agree in them. The others (where, how long, how many threads) may change.
@@ -240,14 +214,8 @@ class Training {
     if (config_.validation > 0) message(fmt::format("validation {} of the training images, held out", dataset_.validation.size()));
     message(fmt::format("model      {}: {:.2f} M parameters, {} features", config_.model, static_cast<double>(network_->parameter_count()) * 1e-6,
                         network_->feature_width()));
-    if (config_.loss != "ce") {
-      const std::int64_t draws = draws_of(config_.loss);
-      message(fmt::format("loss       ISDA{}, {} covariance{}, lambda_0 {}", draws > 0 ? fmt::format(" by {} draws a sample", draws) : "", config_.covariance,
-                          is_passed_ahead(config_, *network_, device_.device) ? " passed over ahead of the loss" : "", config_.lambda_0));
-      message(forecast_of(config_, *network_, placement_).text());
-    } else {
-      message("loss       cross-entropy");
-    }
+    message(fmt::format("loss       {}", describe_loss(config_, *network_, device_.device)));
+    if (const auto forecast = forecast_of(config_, *network_, placement_)) message(forecast->text());
     message(fmt::format("run        {}", directory_.path().string()));
   }
 

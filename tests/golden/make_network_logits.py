@@ -22,6 +22,7 @@ import timm
 import torch
 import torchvision
 
+import cifar_networks as cifar
 import formula
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -89,7 +90,19 @@ def of_torchvision(name, extent):
     return Made(lambda: torchvision.models.get_model(name, weights=None), extent, in_timm=name)
 
 
+OF_PAPERS = "cifar_networks.py"
 NETWORKS = {
+    "resnet20": Made(lambda: cifar.ResNet(20), 16, OF_PAPERS),
+    "preact_resnet20": Made(lambda: cifar.PreactResNet(20), 16, OF_PAPERS),
+    "preact_resnet164": Made(lambda: cifar.PreactResNet(164, is_bottleneck=True), 16, OF_PAPERS),
+    "se_resnet20": Made(lambda: cifar.ResNet(20, squeezes=True), 16, OF_PAPERS),
+    "wide_resnet16_2": Made(lambda: cifar.WideResNet(16, 2), 16, OF_PAPERS),
+    "se_wide_resnet16_2": Made(lambda: cifar.WideResNet(16, 2, squeezes=True), 16, OF_PAPERS),
+    "resnext20_4x4": Made(lambda: cifar.ResNeXt(20, 4, 4), 16, OF_PAPERS),
+    "shake_shake26_2x8": Made(lambda: cifar.ShakeShake(26, 8), 16, OF_PAPERS),
+    "pyramidnet20_20": Made(lambda: cifar.PyramidNet(20, 20), 16, OF_PAPERS),
+    "pyramidnet164_20": Made(lambda: cifar.PyramidNet(164, 20, is_bottleneck=True), 16, OF_PAPERS),
+    "shakedrop_pyramidnet20_20": Made(lambda: cifar.PyramidNet(20, 20, survival=0.5), 16, OF_PAPERS),
     "imagenet_resnet18": of_torchvision("resnet18", 40),
     "imagenet_resnet34": of_torchvision("resnet34", 40),
     "imagenet_resnet50": of_torchvision("resnet50", 40),

@@ -10,8 +10,10 @@
 #include "core/memory.h"
 #include "core/mixed_precision.h"
 #include "datasets/shapes.h"
+#include "losses/center.h"
 #include "losses/cross_entropy.h"
 #include "losses/isda.h"
+#include "losses/large_margin.h"
 #include "models/resnet.h"
 #include "tests/core/card.h"
 #include "training/step.h"
@@ -63,6 +65,8 @@ class CardStep : public OnTheCardTest {
 
     static std::unique_ptr<Loss> make_loss(const std::string& name) {
       if (name == "ce" || name == "ce_mixed") return std::make_unique<CrossEntropyLoss>();
+      if (name == "large_margin") return std::make_unique<LargeMarginLoss>(3);
+      if (name == "center") return std::make_unique<CenterLoss>(10, 64, 0.05);
       // NOTE: more directions than a class has samples, so that nothing is given up: of what is as long as another the roundings would decide.
       if (name == "isda_low_rank") return std::make_unique<IsdaLoss>(10, 64, 2.0, Covariance::low_rank(20));
       return std::make_unique<IsdaLoss>(10, 64, 2.0, name == "isda_diagonal" ? Covariance::diagonal : Covariance::full, name == "isda_ahead" ? kBatch : 0);
@@ -140,7 +144,7 @@ TEST_P(LossesOnTheCard, CurveIsTheCpus) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, LossesOnTheCard, testing::Values("ce", "isda_full", "isda_ahead", "isda_diagonal", "isda_low_rank"),
+INSTANTIATE_TEST_SUITE_P(All, LossesOnTheCard, testing::Values("ce", "large_margin", "center", "isda_full", "isda_ahead", "isda_diagonal", "isda_low_rank"),
                          [](const auto& loss) { return std::string(loss.param); });
 
 struct Recorded {

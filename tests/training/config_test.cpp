@@ -75,6 +75,7 @@ TEST(Config, ChecksEveryField) {
             std::string::npos);
   EXPECT_NE(error([](TrainConfig& c) { c.covariance_pass = "ahead"; }).find("is for --loss isda, got ce"), std::string::npos);
   EXPECT_EQ(error([](TrainConfig& c) { c.loss = "isda-sampled:12"; }), "");
+  EXPECT_NE(error([](TrainConfig& c) { c.center_rate = 1.5; }).find("--center-rate is 1.5, expected 0 to 1"), std::string::npos);
   EXPECT_EQ(error([](TrainConfig& c) { c.covariance = "lowrank:64"; }), "");
   EXPECT_EQ(error([](TrainConfig& c) { c.policy = "randaugment:2:9", c.color_jitter = 0.4, c.cutout = 16, c.mixup = 0.2, c.cutmix = 1; }), "");
   EXPECT_EQ(error([](TrainConfig& c) { c.policy = "autoaugment-cifr10"; }),
@@ -93,14 +94,41 @@ TEST(Config, ChecksEveryField) {
   EXPECT_NE(error([](TrainConfig& c) { c.milestones = {0}; }).find("--milestones"), std::string::npos);
 }
 
-TEST(Config, DrawsAreANumber) {
-  EXPECT_EQ(draws_of("ce"), 0);
-  EXPECT_EQ(draws_of("isda"), 0);
-  EXPECT_EQ(draws_of("isda-sampled:1"), 1);
-  EXPECT_EQ(draws_of("isda-sampled:250"), 250);
-  for (const char* wrong :
-       {"isda-sampled", "isda-sampled:", "isda-sampled:0", "isda-sampled:-2", "isda-sampled:2x", "isda-sampled:1e3", "isda-sampled:9999999"})
-    EXPECT_NE(error_of([&] { draws_of(wrong); }).find("expected a number from 1 to 1000000, as in isda-sampled:8"), std::string::npos) << wrong;
+TEST(Config, LossesAndTheirNumbers) {
+  struct Named {
+    const char *text, *name;
+    double number;
+  };
+  for (const auto& [text, name, number] :
+       {Named{"ce", "ce", 0}, Named{"isda", "isda", 0}, Named{"isda-sampled:1", "isda-sampled", 1}, Named{"isda-sampled:250", "isda-sampled", 250},
+        Named{"focal:0.5", "focal", 0.5}, Named{"focal:0", "focal", 0}, Named{"large-margin:4", "large-margin", 4}, Named{"center:1e-3", "center", 1e-3}}) {
+    EXPECT_EQ(loss_of(text).name, name);
+    EXPECT_EQ(loss_of(text).number, number) << text;
+  }
+  const auto expect = [](const char* wrong, const char* part) {
+    const std::string message = error_of([&] { loss_of(wrong); });
+    EXPECT_NE(message.find(part), std::string::npos) << wrong << ": " << message;
+  };
+  for (const char* wrong : {"isda-sampled", "isda-sampled:", "isda-sampled:0", "isda-sampled:-2", "isda-sampled:2x", "isda-sampled:1e3", "isda-sampled:1.5",
+                            "isda-sampled:9999999"})
+    expect(wrong, "expected a whole number from 1 to 1000000, as in isda-sampled:8");
+  for (const char* wrong : {"focal", "focal:-1", "focal:nan", "focal:inf", "focal:2:3"}) expect(wrong, "expected a number from 0 to 100, as in focal:2");
+  for (const char* wrong : {"large-margin:0", "large-margin:5", "large-margin:2.5"}) expect(wrong, "expected a whole number from 1 to 4, as in large-margin:4");
+  expect("center:-1", "says its lambda by '-1', expected a number from 0 to 1000000, as in center:0.1");
+  for (const char* wrong : {"ce:2", "isda:0.5", "focus:2", ""}) expect(wrong, "expected one of ce, isda, isda-sampled:8, focal:2, large-margin:4, center:0.1");
+  expect("focl:2", "did you mean 'focal:2'?");
+}
+
+TEST(Config, SmoothLabelsAreForCrossEntropy) {
+  const auto error = [](const char* loss) {
+    TrainConfig config;
+    config.loss = loss;
+    config.label_smoothing = 0.1;
+    return error_of([&] { check(config); });
+  };
+  EXPECT_EQ(error("ce"), "");
+  for (const char* loss : {"isda", "focal:2", "large-margin:2", "center:0.1"})
+    EXPECT_EQ(error(loss), fmt::format("--label-smoothing goes with --loss ce, got --loss {}", loss));
 }
 
 TEST(Config, ProductsAreChosenForTheCardAlone) {
@@ -197,6 +225,23 @@ TEST(Recipe, OfDenseNets) {
   EXPECT_EQ(recipe.weight_decay, 1e-4);
   EXPECT_EQ(recipe.lambda_0, 0.5);
   EXPECT_EQ(recipe.covariance, "full");
+}
+
+// Of networks that shake: by cosine, but for PyramidNets without.
+TEST(Recipe, OfShakenNetworks) {
+  const TrainConfig shake = recipe_of("shake_shake26_2x32"), plain = recipe_of("pyramidnet110_270"), drop = recipe_of("shakedrop_pyramidnet272_200");
+  for (const TrainConfig& recipe : {shake, drop}) {
+    EXPECT_EQ(recipe.epochs, 1800);
+    EXPECT_EQ(recipe.batch_size, 64);
+    EXPECT_EQ(recipe.schedule, "cosine");
+    EXPECT_EQ(error_of([&] { check(recipe); }), "");
+  }
+  EXPECT_EQ(shake.lr, 0.1);
+  EXPECT_EQ(shake.weight_decay, 1e-4);
+  EXPECT_EQ(drop.lr, 0.05);
+  EXPECT_EQ(drop.weight_decay, 5e-5);
+  EXPECT_EQ(plain.epochs, 300);
+  EXPECT_EQ(plain.milestones, (std::vector<std::int64_t>{150, 225}));
 }
 
 TEST(Recipe, EveryNetworkHasOne) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every family on the card, which is the emulated one unless the tests are linked for a real one: loss and gradients of the smallest member are the cpu's, and
-// a recorded step with dropout drops, replay by replay, what kernels enqueued one by one drop.
+// a recorded step of a network that draws draws, replay by replay, what kernels enqueued one by one draw.
 #include <gtest/gtest.h>
 
 #include <cstring>
@@ -23,7 +23,11 @@ class FamiliesOnTheCard : public OnTheCardTest, public testing::WithParamInterfa
   }
 };
 
-TEST_P(FamiliesOnTheCard, AStepIsTheCpus) { expect_same_step(step_outcome(make(), kCard, 8), step_outcome(make(), kCpu, 8), 1e-4); }
+// NOTE: in a PyramidNet shifts stand in front of normalisations without a ReLU between them: their gradients are rounding.
+TEST_P(FamiliesOnTheCard, AStepIsTheCpus) {
+  const double nothing = std::string_view(GetParam()).find("pyramid") != std::string_view::npos ? 1e-6 : 0;
+  expect_same_step(step_outcome(make(), kCard, 8), step_outcome(make(), kCpu, 8), 1e-4, nothing);
+}
 
 // NOTE: bf16 keeps 8 bits, and gradients pass through some ten roundings; what is held is that every layer computes in it.
 TEST_P(FamiliesOnTheCard, ComputesInBf16) {
@@ -31,7 +35,9 @@ TEST_P(FamiliesOnTheCard, ComputesInBf16) {
   EXPECT_NEAR(loss, expected, 0.05 * expected);
 }
 
-INSTANTIATE_TEST_SUITE_P(All, FamiliesOnTheCard, testing::Values("preact_resnet8", "se_resnet8", "wide_resnet10_1", "se_wide_resnet10_1", "resnext11_2x4"),
+INSTANTIATE_TEST_SUITE_P(All, FamiliesOnTheCard,
+                         testing::Values("preact_resnet8", "se_resnet8", "wide_resnet10_1", "se_wide_resnet10_1", "resnext11_2x4", "shake_shake8_2x4",
+                                         "pyramidnet8_6", "shakedrop_pyramidnet8_6"),
                          [](const auto& name) { return std::string(name.param); });
 
 // Images of noise, eight of 32x32.
@@ -42,7 +48,7 @@ Dataset noise() {
   return dataset;
 }
 
-class DropoutStep : public OnTheCardTest {
+class DrawingStep : public OnTheCardTest, public testing::WithParamInterface<const char*> {
  protected:
   struct Trained {
     std::vector<double> losses;
@@ -53,7 +59,8 @@ class DropoutStep : public OnTheCardTest {
   static Trained trained(const Placement& placement, bool is_recorded, std::int64_t first = 0) {
     const PlacementScope scope(placement);
     const Dataset dataset = noise();
-    const auto network = find_network("wide_resnet10_1").make({.classes = 10, .dropout = 0.3, .seed = 2});
+    const NetworkEntry entry = find_network(GetParam());
+    const auto network = entry.make({.classes = 10, .dropout = entry.has_dropout ? 0.3 : 0, .seed = 2});
     network->initialise(5);
     CrossEntropyLoss loss;
     SgdOptimizer optimizer(*network, {});
@@ -71,7 +78,7 @@ class DropoutStep : public OnTheCardTest {
   }
 };
 
-TEST_F(DropoutStep, RecordedDropsAsEnqueuedOneByOne) {
+TEST_P(DrawingStep, RecordedDrawsAsEnqueuedOneByOne) {
   const Trained recorded = trained(kCard, true), enqueued = trained(kCard, false);
   ASSERT_EQ(recorded.losses.size(), 4u);
   EXPECT_EQ(recorded.losses, enqueued.losses);
@@ -80,13 +87,16 @@ TEST_F(DropoutStep, RecordedDropsAsEnqueuedOneByOne) {
   }
 }
 
-TEST_F(DropoutStep, CurveIsTheCpusAndFollowsTheNumberOfTheStep) {
+TEST_P(DrawingStep, CurveIsTheCpusAndFollowsTheNumberOfTheStep) {
   const Trained card = trained(kCard, true), cpu = trained(kCpu, false), later = trained(kCpu, false, 4);
   for (std::size_t step = 0; step < 4; ++step) {
     EXPECT_NEAR(card.losses[step], cpu.losses[step], 2e-4 * cpu.losses[step]) << "step " << step;
     EXPECT_GT(std::abs(later.losses[step] - cpu.losses[step]), 1e-3) << "step " << step;
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(All, DrawingStep, testing::Values("wide_resnet10_1", "shake_shake8_2x2", "shakedrop_pyramidnet8_6"),
+                         [](const auto& name) { return std::string(name.param); });
 
 }  // namespace
 }  // namespace isda

@@ -145,7 +145,7 @@ TEST_F(RunTest, ResumeEqualsNoInterruption) {
   }
 }
 
-// Likewise where a loss has more to remember: terms that are yet to reach the covariances, and how often was drawn.
+// Likewise where a loss has more to remember: terms that are yet to reach the covariances, how often was drawn, centers.
 TEST_F(RunTest, ResumeEqualsNoInterruptionForEveryLoss) {
   const auto with = [&](const char* loss, const char* pass, const std::string& name) {
     TrainConfig c = config(fmt::format("{}-{}-{}", loss, pass, name));
@@ -153,7 +153,7 @@ TEST_F(RunTest, ResumeEqualsNoInterruptionForEveryLoss) {
     c.covariance_pass = pass;
     return c;
   };
-  for (const auto& [loss, pass] : {std::pair{"isda", "ahead"}, std::pair{"isda-sampled:2", "auto"}}) {
+  for (const auto& [loss, pass] : {std::pair{"isda", "ahead"}, std::pair{"isda-sampled:2", "auto"}, std::pair{"center:0.5", "auto"}}) {
     SCOPED_TRACE(fmt::format("{} {}", loss, pass));
     const TrainConfig whole = with(loss, pass, "whole");
     train(whole, false, {});
@@ -167,28 +167,30 @@ TEST_F(RunTest, ResumeEqualsNoInterruptionForEveryLoss) {
   }
 }
 
-// What is dropped depends on the step's number, which goes on where the run was stopped.
-TEST_F(RunTest, ResumeEqualsNoInterruptionWithDropout) {
-  const auto with = [&](double dropout, const std::string& name) {
-    TrainConfig c = config("dropout-" + name);
-    c.model = "wide_resnet10_1";
+// What is dropped and shaken depends on the step's number, which goes on where the run was stopped.
+TEST_F(RunTest, ResumeEqualsNoInterruptionWithDraws) {
+  const auto with = [&](const char* model, double dropout, const std::string& name) {
+    TrainConfig c = config(fmt::format("draws-{}-{}", model, name));
+    c.model = model;
     c.dropout = dropout;
     return c;
   };
-  const TrainConfig whole = with(0.3, "whole");
-  train(whole, false, {});
-  for (const int stop_after : {2, 4}) {
-    const TrainConfig parts = with(0.3, std::to_string(stop_after));
-    int steps = 0;
-    train(parts, false, {.stop_signal = [&] { return ++steps == stop_after ? SIGTERM : 0; }});
-    train(parts, true, {});
-    expect_same_files(whole, parts);
+  for (const auto& [model, dropout] : {std::pair{"wide_resnet10_1", 0.3}, {"shake_shake8_2x4", 0.0}, {"shakedrop_pyramidnet8_4", 0.0}}) {
+    SCOPED_TRACE(model);
+    const TrainConfig whole = with(model, dropout, "whole");
+    train(whole, false, {});
+    for (const int stop_after : {2, 4}) {
+      const TrainConfig parts = with(model, dropout, std::to_string(stop_after));
+      int steps = 0;
+      train(parts, false, {.stop_signal = [&] { return ++steps == stop_after ? SIGTERM : 0; }});
+      train(parts, true, {});
+      expect_same_files(whole, parts);
+    }
   }
-  const TrainConfig without = with(0, "without");
+  const TrainConfig without = with("wide_resnet10_1", 0, "without");
   train(without, false, {});
-  EXPECT_NE(text_of(fs::path(whole.output) / "steps.csv"), text_of(fs::path(without.output) / "steps.csv"));
-  TrainConfig wrong = with(0.3, "wrong");
-  wrong.model = "resnet8";
+  EXPECT_NE(text_of(fs::path(with("wide_resnet10_1", 0.3, "whole").output) / "steps.csv"), text_of(fs::path(without.output) / "steps.csv"));
+  TrainConfig wrong = with("resnet8", 0.3, "wrong");
   EXPECT_NE(error_of([&] { train(wrong, false, {}); }).find("resnet8 has no dropout"), std::string::npos);
 }
 
@@ -234,6 +236,29 @@ TEST_F(RunTest, ResumeEqualsNoInterruptionWithEveryAugmentation) {
   same.max_steps = 2;
   train(same, false, {});
   EXPECT_TRUE(curve.starts_with(text_of(fs::path(same.output) / "steps.csv")));
+}
+
+// Losses to compare with fall. NOTE: not that of a margin: it rises with the margin, and tests/losses sees it fall under a margin that stays.
+TEST_F(RunTest, EveryLossFalls) {
+  std::map<std::string, double> first_step;
+  for (const auto& [loss, epochs] : {std::pair{"ce", 4}, {"focal:2", 4}, {"center:0.5", 4}, {"large-margin:2", 1}}) {
+    SCOPED_TRACE(loss);
+    TrainConfig c = config(fmt::format("falls-{}", loss));
+    c.loss = loss;
+    c.epochs = epochs;
+    c.lr = 0.02;
+    train(c, false, {});
+    const auto rows = read_metrics(fs::path(c.output) / "metrics.csv");
+    if (epochs > 1) {
+      EXPECT_LT(rows.back().train_loss, 0.9 * rows.front().train_loss);
+    }
+    const std::string steps = text_of(fs::path(c.output) / "steps.csv");
+    first_step[loss] = std::stod(steps.substr(steps.find("\n1,") + 3));
+  }
+  // Before the weights have moved they are in order: a focus takes away, the distance to centers and a margin add.
+  EXPECT_LT(first_step["focal:2"], 0.99 * first_step["ce"]);
+  EXPECT_GT(first_step["large-margin:2"], first_step["ce"]);
+  EXPECT_GT(first_step["center:0.5"], 1.01 * first_step["ce"]);
 }
 
 // How far the loss moves the logits: not at all in the first epoch, whose ratio is 0.
