@@ -27,7 +27,8 @@ struct Batch {
   int holes, hole_length;
 };
 
-template <int width, class T>
+// has_holes: NOTE: a kernel of its own, since remembering where the elements are costs ten registers that the other needs none of.
+template <int width, bool has_holes, class T>
 __global__ void __launch_bounds__(kThreads) augment_kernel(Batch batch, const std::uint8_t* images, const std::int32_t* indices, const float* mean,
                                                            const float* deviation, const std::int32_t* epoch, T* y) {
   const auto [M, H, W, C, blocks_per_image, seed, padding, flip, is_gathered, holes, hole_length] = batch;
@@ -64,7 +65,7 @@ __global__ void __launch_bounds__(kThreads) augment_kernel(Batch batch, const st
     values[i] = is_image ? (values[i] - mean[channels[i]]) / deviation[channels[i]] : std::numeric_limits<float>::quiet_NaN();
   }
   // Cut the holes.
-  for (int hole = 0; is_image && hole < holes; ++hole) {
+  for (int hole = 0; has_holes && is_image && hole < holes; ++hole) {
     const Hole cut = draw_hole(seed, __ldg(epoch), index, hole, hole_length, H, W);
     c = first_c;
     w = first_w;
@@ -103,9 +104,9 @@ void run(Cuda, const Context& context, const Augment& op) {
                         .is_gathered = op.gathered_from > 0,
                         .holes = op.holes,
                         .hole_length = op.hole_length};
-      launch(context, {.name = op.name, .grid = static_cast<unsigned>(N) * batch.blocks_per_image, .block = kThreads}, augment_kernel<width, T>, batch,
-             op.images.as<std::uint8_t>(), op.indices.as<std::int32_t>(), op.mean.as<float>(), op.deviation.as<float>(), op.epoch.as<std::int32_t>(),
-             elements<T>(op.y));
+      launch(context, {.name = op.name, .grid = static_cast<unsigned>(N) * batch.blocks_per_image, .block = kThreads},
+             op.holes > 0 ? augment_kernel<width, true, T> : augment_kernel<width, false, T>, batch, op.images.as<std::uint8_t>(),
+             op.indices.as<std::int32_t>(), op.mean.as<float>(), op.deviation.as<float>(), op.epoch.as<std::int32_t>(), elements<T>(op.y));
     });
   });
 }

@@ -141,9 +141,9 @@ void Canvas::sharpen(float factor) {
 }
 
 int Canvas::mean() const {
-  std::int64_t sum = 0;
-  for (const Byte* pixel = image_; pixel != image_ + size(); pixel += 3) sum += grey(pixel[0], pixel[1], pixel[2]);
-  return mean_grey(sum, H_ * W_);
+  std::uint32_t sum = 0;
+  for (const Byte* pixel = image_; pixel != image_ + size(); pixel += 3) sum += static_cast<std::uint32_t>(grey(pixel[0], pixel[1], pixel[2]));
+  return mean_grey(sum, static_cast<std::uint32_t>(H_ * W_));
 }
 
 void Canvas::apply(const DrawnStep& step) {

@@ -13,6 +13,7 @@ void check(const ImagePolicy& op) {
   const auto [M, H, W, C] = op.images.extents<4>();
   const std::int64_t N = op.indices.extent(0);
   require(C == 3, "[{}] images is {}, expected 3 channels: the operations are those of colours", op.name, op.images.shape());
+  require(H * W <= kMostPixels, "[{}] images is {}, expected images of at most {} pixels", op.name, op.images.shape(), kMostPixels);
   require(op.gathered_from >= 0, "[{}] gathered_from is {}, expected the images of the set, or 0 where images is the set", op.name, op.gathered_from);
   if (op.gathered_from > 0) check_shape(op.name, "images", op.images, {N, H, W, C}, "gathered, so (N) of indices");
   check_shape(op.name, "epoch", op.epoch, {1}, "one number for the batch");

@@ -83,8 +83,9 @@ constexpr DrawnStep draw_step(const std::int32_t* step, const PhiloxCounter& wor
 
 // The grey of a pixel (ITU-R 601-2).
 constexpr int grey(int red, int green, int blue) { return (red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16; }
-// The mean grey, rounded.
-constexpr int mean_grey(std::int64_t sum, std::int64_t pixels) { return static_cast<int>((2 * sum + pixels) / (2 * pixels)); }
+// The mean grey, rounded. NOTE: of as many pixels as an image may have, twice the sum still is one of 32 bits.
+inline constexpr std::int64_t kMostPixels = std::int64_t{1} << 23;
+constexpr int mean_grey(std::uint32_t sum, std::uint32_t pixels) { return static_cast<int>((2 * sum + pixels) / (2 * pixels)); }
 // The mean of 3x3 pixels, the middle five times, rounded; `sum` of all nine.
 constexpr int smooth(int sum, int middle) { return (2 * (sum + 4 * middle) + 13) / 26; }
 constexpr int solarized(int value, int threshold) { return value < threshold ? value : 255 - value; }

@@ -90,9 +90,9 @@ void by_histogram(Image& image, Values (*values_of)(const Histogram&)) {
 }
 
 int mean_grey_of(const Image& image) {
-  std::int64_t sum = 0;
-  for (const auto [h, w] : grid(image.H, image.W)) sum += image.grey_at(h, w);
-  return mean_grey(sum, image.H * image.W);
+  std::uint32_t sum = 0;
+  for (const auto [h, w] : grid(image.H, image.W)) sum += static_cast<std::uint32_t>(image.grey_at(h, w));
+  return mean_grey(sum, static_cast<std::uint32_t>(image.H * image.W));
 }
 
 // PIL.ImageFilter.SMOOTH: pixels at the border stay.

@@ -341,6 +341,10 @@ TEST(ImagePolicyCheck, NamesTheArgument) {
                  op.images = ConstView(op.images.data(), DType::u8, {2, 4, 6, 2});
                }),
                "[image_policy] images is (2,4,6,2)");
+  EXPECT_PRED2(starts, message([](ImagePolicy& op) {
+                 op.images = ConstView(op.images.data(), DType::u8, {1, 4096, 2049, 3});
+               }),
+               "[image_policy] images is (1,4096,2049,3), expected images of at most 8388608 pixels");
   EXPECT_PRED2(starts, message([&](ImagePolicy& op) { op.steps = i32({1, 2, 15}); }), "[image_policy] steps is (1,2,15)");
   EXPECT_PRED2(starts, message([&](ImagePolicy& op) { op.rounds = i32({1, 3}); }), "[image_policy] rounds is (1,3), expected (1,2)");
   EXPECT_PRED2(starts, message([&](ImagePolicy& op) { op.epoch = i32({2}); }), "[image_policy] epoch is (2), expected (1)");
