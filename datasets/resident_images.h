@@ -19,7 +19,7 @@ class ResidentImages {
   // indices (N) i32, epoch (1) i32, both on the device -> images (N,H,W,C).
   Tensor batch(const Tensor& indices, const Tensor& epoch, std::uint64_t seed, bool is_augmented, DType type) const;
 
-  // Whether the images would take no more than half of what is free on the card.
+  // Whether there are pixels, and they would take no more than half of what is free on the card.
   static bool fit(const Split& split);
 
  private:

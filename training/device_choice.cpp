@@ -10,6 +10,7 @@
 #include "kernels/journal/journal.h"
 #include "kernels/linear/linear.h"
 #include "kernels/pooling/pooling.h"
+#include "kernels/resized_crop/resized_crop.h"
 #include "kernels/sgd/sgd.h"
 #include "kernels/softmax_cross_entropy/softmax_cross_entropy.h"
 
@@ -31,7 +32,7 @@ std::string first_without_cuda() {
 
 std::string operation_without_cuda() {
   using namespace kernels;
-  return first_without_cuda<Augment, Conv2d, Conv2dBackwardData, Conv2dBackwardWeights, BatchNormStatistics, BatchNorm, BatchNormAffine,
+  return first_without_cuda<Augment, ResizedCrop, Conv2d, Conv2dBackwardData, Conv2dBackwardWeights, BatchNormStatistics, BatchNorm, BatchNormAffine,
                             BatchNormBackwardReduce, BatchNormBackward, Relu, ReluBackward, Add, Scale, Sigmoid, SigmoidBackward, ScaleChannels,
                             ScaleChannelsBackward, Dropout, GlobalAverage, GlobalAverageBackward, MaxPool2d, MaxPool2dBackward, AveragePool2d,
                             AveragePool2dBackward, Linear, LinearBackward, SoftmaxCrossEntropy, IsdaUpdate, IsdaForward, IsdaUpdateForward, IsdaBackward,

@@ -30,7 +30,7 @@ constexpr PhiloxCounter philox(const PhiloxCounter& counter, const PhiloxKey& ke
 }
 
 // What a random number is used for: numbers of different uses never meet.
-enum class RandomStream : std::uint32_t { initialisation = 1, shuffle = 2, augmentation = 3, dropout = 4, dataset = 5, test = 6, isda = 7 };
+enum class RandomStream : std::uint32_t { initialisation = 1, shuffle = 2, augmentation = 3, dropout = 4, dataset = 5, test = 6, isda = 7, resized_crop = 10 };
 
 // Four words keyed by (seed, stream), at position (a, b) of it: e.g. (epoch, sample index).
 constexpr PhiloxCounter philox(std::uint64_t seed, RandomStream stream, std::uint64_t a, std::uint64_t b) {
