@@ -51,7 +51,7 @@ int run_shapes(const ShapesFlags& flags) {
   return 0;
 }
 
-const Subcommand group{{.name = "data", .help = "data sets: look at one, make one"}};
+const Subcommand group{{.name = "data", .help = "data sets: download one, look at one, make one"}};
 const Subcommand info{{.name = "data info", .help = "images per class, sizes, mean and deviation", .declare = with_flags(add_info_flags, run_info)}};
 const Subcommand make{{.name = "data make-shapes",
                        .help = "make `shapes`: ten classes of 32x32 images, in the CIFAR-10 binary format",
