@@ -11,6 +11,7 @@
 #include "datasets/image_files.h"
 #include "datasets/image_folder.h"
 #include "datasets/shapes.h"
+#include "datasets/svhn.h"
 #include "kernels/common/moments.h"
 #include "kernels/common/nearest.h"
 
@@ -32,7 +33,7 @@ auto in_memory(Dataset (*load)(const std::filesystem::path&)) {
 const std::vector<Entry>& entries() {
   static const std::vector<Entry> list{
       {"cifar10", in_memory(load_cifar10)}, {"cifar100", in_memory(load_cifar100)}, {"imagefolder", load_image_folder},        {"imagenet", load_imagenet},
-      {"shapes", in_memory(load_shapes)}};
+      {"shapes", in_memory(load_shapes)},   {"svhn", in_memory(load_svhn)},         {"svhn_extra", in_memory(load_svhn_extra)}};
   return list;
 }
 

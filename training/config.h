@@ -53,7 +53,7 @@ struct TrainConfig {
 // Calls field(name, member, description) for each field, in the order in which they are listed. Names are those of the flags, with '_'.
 template <class Config, class Field>
 void visit_fields(Config& config, Field&& field) {
-  field("dataset", config.dataset, "data set: cifar10, cifar100, imagefolder, imagenet, shapes");
+  field("dataset", config.dataset, "data set: cifar10, cifar100, imagefolder, imagenet, shapes, svhn, svhn_extra");
   field("data_dir", config.data_dir, "directory with the data set's files");
   field("model", config.model, "network; `isda models` lists them");
   field("loss", config.loss, "ce (cross-entropy), isda, or isda-sampled:M: the mean over M draws a sample of what isda bounds in closed form, for comparison");

@@ -23,10 +23,10 @@ Split random_split(std::int64_t size, int lowest, int highest) {
 
 TEST(LoadDataset, SuggestsTheNearestName) {
   EXPECT_EQ(message_of([] { load_dataset("cifar-10", "."); }),
-            "[data] no data set is called 'cifar-10', did you mean 'cifar10'?; there are cifar10, cifar100, imagefolder, imagenet, shapes");
+            "[data] no data set is called 'cifar-10', did you mean 'cifar10'?; there are cifar10, cifar100, imagefolder, imagenet, shapes, svhn, svhn_extra");
   EXPECT_PRED2(contains, message_of([] { load_dataset("CIFAR100", "."); }), "did you mean 'cifar100'?");
   EXPECT_EQ(message_of([] { load_dataset("mnist", "."); }),
-            "[data] no data set is called 'mnist'; there are cifar10, cifar100, imagefolder, imagenet, shapes");
+            "[data] no data set is called 'mnist'; there are cifar10, cifar100, imagefolder, imagenet, shapes, svhn, svhn_extra");
   EXPECT_NE(message_of([] { load_dataset("", "."); }), "");
 }
 
