@@ -10,15 +10,23 @@ namespace {
 struct InfoFlags {
   std::string dataset;
   std::string data_dir = "data";
+  std::int64_t limit = 2000;
+  ImageOptions images;
 };
 
 void add_info_flags(CLI::App& app, InfoFlags& flags) {
   app.add_option("--dataset", flags.dataset, "the data set's name")->required()->check(one_of(dataset_names()));
   app.add_option("--data-dir", flags.data_dir, "folder with its files")->capture_default_str();
+  app.add_option("--limit", flags.limit, "image folders: measure on N training images, evenly spaced; 0 = all")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  app.add_option("--image-size", flags.images.size, "image folders: as in isda train")->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--resize", flags.images.resize_side, "image folders: likewise")->check(CLI::PositiveNumber)->capture_default_str();
 }
 
 int run_info(const InfoFlags& flags) {
-  fmt::print("{}", summary(load_dataset(flags.dataset, flags.data_dir)));
+  const Dataset dataset = load_dataset(flags.dataset, flags.data_dir, flags.images);
+  fmt::print("{}", summary(dataset, flags.limit > 0 ? flags.limit : dataset.train.size()));
   return 0;
 }
 
@@ -43,7 +51,7 @@ int run_shapes(const ShapesFlags& flags) {
   return 0;
 }
 
-const Subcommand group{{.name = "data", .help = "data sets: look at one, make one"}};
+const Subcommand group{{.name = "data", .help = "data sets: download one, look at one, make one"}};
 const Subcommand info{{.name = "data info", .help = "images per class, sizes, mean and deviation", .declare = with_flags(add_info_flags, run_info)}};
 const Subcommand make{{.name = "data make-shapes",
                        .help = "make `shapes`: ten classes of 32x32 images, in the CIFAR-10 binary format",

@@ -4,6 +4,7 @@
 #include <fmt/core.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <string>
@@ -60,6 +61,31 @@ void Progress::epoch(const EpochMetrics& m, std::int64_t epochs, bool is_best) {
 }
 
 void Progress::clear() {
+  if (!is_terminal_) return;
+  fmt::print("\r\033[K");
+  std::fflush(stdout);
+}
+
+DownloadProgress::DownloadProgress() : is_terminal_(isatty(STDOUT_FILENO) != 0), begin_(std::chrono::steady_clock::now()), last_(begin_) {}
+
+void DownloadProgress::bytes(std::int64_t done, std::int64_t total) {
+  const auto now = std::chrono::steady_clock::now();
+  if (first_ < 0) first_ = done;
+  if (now - last_ < (is_terminal_ ? std::chrono::nanoseconds(kTerminalInterval) : std::chrono::nanoseconds(kPipeInterval))) return;
+  last_ = now;
+  const double rate = static_cast<double>(done - first_) / std::chrono::duration<double>(now - begin_).count();
+  std::string line = fmt::format("{:.1f} MB", static_cast<double>(done) * 1e-6);
+  if (total > 0) line = fmt::format("{:.1f} of {:.1f} MB", static_cast<double>(done) * 1e-6, static_cast<double>(total) * 1e-6);
+  line += fmt::format(" {:.1f} MB/s", rate * 1e-6);
+  if (total > 0 && rate > 0) line += fmt::format(" {} left", duration(static_cast<double>(total - done) / rate));
+  if (is_terminal_)
+    fmt::print("\r\033[K{}{}", total > 0 ? bar(std::min(done, total), total) + " " : "", line);
+  else
+    fmt::print("{}\n", line);
+  std::fflush(stdout);
+}
+
+void DownloadProgress::clear() {
   if (!is_terminal_) return;
   fmt::print("\r\033[K");
   std::fflush(stdout);

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// A data set in memory, and how one is found by its name.
+// A data set, in memory or as files that are decoded when a batch is made of them, and how one is found by its name.
 //
 //   images (M,H,W,C) u8      labels (M) i32 in [0,classes)      mean, deviation (C) in units of the bytes
 #pragma once
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -14,11 +15,17 @@
 
 namespace isda {
 
+class ImageFiles;
+
 // The training, the held-out or the test images, in the order of their files.
 struct Split {
   std::int64_t height = 32, width = 32, channels = 3;
-  std::vector<std::uint8_t> pixels;  // images one after the other, each (H,W,C)
+  std::vector<std::uint8_t> pixels;  // images one after the other, each (H,W,C); none where they are files
   std::vector<std::int32_t> labels;
+  std::shared_ptr<const ImageFiles> files = nullptr;  // datasets/image_files.h: one for each label, of any size
+  std::int64_t resize_side = 0;                       // of files: what the shorter side becomes before the middle is taken
+
+  bool are_files() const { return files != nullptr; }
 
   // Those of `indices` alone, in their order.
   Split selected(std::span<const std::int32_t> indices) const;
@@ -38,9 +45,15 @@ struct Dataset {
   int classes() const { return static_cast<int>(class_names.size()); }
 };
 
+// What images that are files become.
+struct ImageOptions {
+  std::int64_t size = 224;         // height and width of what a network sees
+  std::int64_t resize_side = 256;  // evaluation: of the shorter side, before the middle is taken
+};
+
 // Reads the data set called `name` (dataset_names()) from its files in `directory`.
 // Throws Error for an unknown name, with the nearest known one, and for files that are missing, incomplete or not what they should be.
-Dataset load_dataset(std::string_view name, const std::filesystem::path& directory);
+Dataset load_dataset(std::string_view name, const std::filesystem::path& directory, const ImageOptions& options = {});
 const std::vector<std::string>& dataset_names();
 
 // Mean and (biased) deviation of each channel over all pixels of all images; the moments of the images are merged in order.
@@ -52,7 +65,8 @@ ChannelStatistics mean_and_deviation(const Split& split);
 // How many images each class has.
 std::vector<std::int64_t> class_counts(const Split& split, int classes);
 
-// The data set on a page: sizes, images per class, the constants it is normalised with and those measured on its training images.
-std::string summary(const Dataset& dataset);
+// The data set on a page: sizes, images per class, the constants it is normalised with and those measured on its training images: where these are files, on at
+// most `most` of them, evenly spaced.
+std::string summary(const Dataset& dataset, std::int64_t most);
 
 }  // namespace isda

@@ -5,6 +5,7 @@
 #include <limits>
 #include <numeric>
 
+#include "datasets/image_files.h"
 #include "kernels/augment/augment.h"
 
 namespace isda {
@@ -97,6 +98,8 @@ void Loader::start(std::int32_t epoch, std::int64_t first_batch) {
     slot.error = nullptr;
   }
   claimed_ = released_ = given_ = first_batch;
+  replaced_ = 0;
+  first_replaced_.clear();
   end_ = batches();
   lock.unlock();
   work_changed_.notify_all();
@@ -126,6 +129,8 @@ const Batch* Loader::next() {
     given_ = end_ = claimed_;
     std::rethrow_exception(slot.error);
   }
+  if (replaced_ == 0) first_replaced_ = slot.why_replaced;
+  replaced_ += slot.batch.replaced;
   ++given_;
   return &slot.batch;
 }
@@ -173,6 +178,7 @@ void Loader::fill(const Context& context, std::int64_t batch, Slot& slot) const 
   slot.batch = {.images = {}, .labels = first(slot.labels, N), .indices = first(slot.indices, N)};
   if (!options_.makes_images) return;
   slot.batch.images = first(slot.images, N);
+  if (split_.are_files()) return decode(context, slot);
   augmenter_.run(context, kernels::Augment{.images = split_.images(),
                                            .indices = slot.batch.indices,
                                            .mean = mean_,
@@ -182,6 +188,46 @@ void Loader::fill(const Context& context, std::int64_t batch, Slot& slot) const 
                                            .padding = options_.is_augmented ? kCropPadding : 0,
                                            .flip = options_.is_augmented,
                                            .y = View(slot.images.data(), slot.images.type(), slot.batch.images.shape())});
+}
+
+// An image at a time, from the file to its place in the batch, while it is in the caches.
+void Loader::decode(const Context& context, Slot& slot) const {
+  // NOTE: its buffers stay with the thread, and are as large as its largest image.
+  thread_local JpegDecoder decoder;
+  slot.why_replaced.clear();
+  auto* labels = slot.labels.as<std::int32_t>();
+  auto* indices = slot.indices.as<std::int32_t>();
+  const ConstView images = slot.batch.images;
+  Scratch scratch = context.scratch();
+  const View pixels(scratch.take<std::uint8_t>(split_.image_bytes()), DType::u8, {1, split_.height, split_.width, split_.channels});
+  for (std::int64_t n = 0; n < images.extent(0); ++n) {
+    for (std::int64_t attempt = 1;; ++attempt) {
+      const ImageDraw draw{options_.seed, epoch_, indices[n]};
+      try {
+        load_image(context, decoder, split_.files->path(indices[n]), split_.resize_side, options_.is_augmented ? &draw : nullptr, pixels);
+        break;
+      } catch (const CorruptImage& error) {
+        if (!options_.replaces_corrupt) fail("{}; replace or remove it{}", error.what(), options_.is_augmented ? ", or train with --on-corrupt skip" : "");
+        require(attempt < this->images(), "[loader] not one of {} images could be decoded; the last: {}", this->images(), error.what());
+        if (slot.why_replaced.empty()) slot.why_replaced = error.what();
+        if (attempt == 1) slot.batch.replaced += 1;
+        indices[n] = static_cast<std::int32_t>((indices[n] + 1) % this->images());
+        labels[n] = split_.labels[static_cast<std::size_t>(indices[n])];
+      }
+    }
+    const std::int64_t bytes = split_.image_bytes() * static_cast<std::int64_t>(size_of(images.type()));
+    // What is left to do with its bytes, as one of the split.
+    augmenter_.run(context, kernels::Augment{.images = pixels,
+                                             .indices = ConstView(&indices[n], DType::i32, {1}),
+                                             .mean = mean_,
+                                             .deviation = deviation_,
+                                             .epoch = ConstView(&epoch_, DType::i32, {1}),
+                                             .seed = options_.seed,
+                                             .padding = 0,
+                                             .flip = false,
+                                             .gathered_from = split_.size(),
+                                             .y = View(static_cast<std::byte*>(slot.images.data()) + n * bytes, images.type(), pixels.shape())});
+  }
 }
 
 }  // namespace isda

@@ -15,6 +15,7 @@
 #include <exception>
 #include <mutex>
 #include <span>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -26,9 +27,10 @@ namespace isda {
 
 // Valid until the next batch is asked for.
 struct Batch {
-  ConstView images;   // (N,H,W,C), normalised; the last batch of an epoch may be smaller; absent where the loader makes none
-  ConstView labels;   // (N) i32
-  ConstView indices;  // (N) i32: which images of the split these are
+  ConstView images;           // (N,H,W,C), normalised; the last batch of an epoch may be smaller; absent where the loader makes none
+  ConstView labels;           // (N) i32
+  ConstView indices;          // (N) i32: which images of the split these are
+  std::int64_t replaced = 0;  // images that could not be decoded, and another came in their place
 };
 
 // Pixels added at each side before an augmented image is cropped.
@@ -38,11 +40,12 @@ struct LoaderOptions {
   std::int64_t batch_size = 128;
   std::uint64_t seed = 0;
   bool is_shuffled = true;
-  bool is_augmented = true;        // reflect-padded random crop and random flip; else the images as they are, normalised
+  bool is_augmented = true;        // reflect-padded random crop and random flip, of files a random resized crop; else the images as they are, normalised
   Augmentation augmentation = {};  // what is done beside, to augmented images or not
   bool drops_partial = false;      // leave out a last batch that is not full
   std::int64_t limit = 0;          // use only the first `limit` images of the split; 0 = all
   int workers = 1;                 // threads that work ahead; 0 = the calling thread
+  bool replaces_corrupt = false;   // training images that are files: one that cannot be decoded is replaced by the next of the split that can; else an Error
   DType type = DType::f32;         // of the images: f32, bf16, or f64 made by the reference device
   bool makes_images = true;        // false: only labels and indices, for whoever makes the images elsewhere (datasets/resident_images.h)
 };
@@ -63,6 +66,10 @@ class Loader {
   // The next batch in order, null after the last. Throws what its making threw; the epoch is then over.
   const Batch* next();
 
+  // Of the batches that next() gave since start(): how many images were replaced, and why the first was.
+  std::int64_t replaced() const { return replaced_; }
+  const std::string& first_replaced() const { return first_replaced_; }
+
   // start() and next() as a range.
   class Epoch;
   Epoch epoch(std::int32_t number, std::int64_t first_batch = 0);
@@ -73,6 +80,7 @@ class Loader {
     View images, labels, indices;  // of full size
     std::int64_t ready = -1;       // the batch it holds
     std::exception_ptr error;      // or why it does not
+    std::string why_replaced;      // of the first image that was
   };
 
   Slot& slot_of(std::int64_t batch) { return slots_[static_cast<std::size_t>(batch) % slots_.size()]; }
@@ -80,6 +88,8 @@ class Loader {
   void shuffle();
   void try_to_fill(const Context& context, std::int64_t batch, Slot& slot) const;
   void fill(const Context& context, std::int64_t batch, Slot& slot) const;
+  // Of a split of files.
+  void decode(const Context& context, Slot& slot) const;
   void work();
   void stop_workers();
 
@@ -93,6 +103,8 @@ class Loader {
   Context context_;  // of the calling thread
 
   std::int32_t epoch_ = 0;
+  std::int64_t replaced_ = 0;
+  std::string first_replaced_;
 
   // Shared with the workers, under the mutex.
   std::mutex mutex_;

@@ -37,6 +37,6 @@ Tensor ResidentImages::batch(const Tensor& indices, const Tensor& epoch, std::ui
   return y;
 }
 
-bool ResidentImages::fit(const Split& split) { return split.pixels.size() <= cuda::free_memory().free / 2; }
+bool ResidentImages::fit(const Split& split) { return !split.are_files() && split.pixels.size() <= cuda::free_memory().free / 2; }
 
 }  // namespace isda

@@ -23,7 +23,7 @@ class ResidentImages {
   std::int64_t height() const { return images_.extent(1); }
   std::int64_t width() const { return images_.extent(2); }
 
-  // Whether the images would take no more than half of what is free on the card.
+  // Whether there are pixels, and they would take no more than half of what is free on the card.
   static bool fit(const Split& split);
 
  private:

@@ -133,6 +133,10 @@ void check(const TrainConfig& config) {
   check_range("threads", config.threads, 0, 4096);
   check_range("max-steps", config.max_steps, 0, 1e15);
   check_range("train-limit", config.train_limit, 0, 1e12);
+  check_range("image-size", config.image_size, 1, 1 << 14);
+  check_range("resize", config.resize, 1, 1 << 14);
+  require(config.resize >= config.image_size, "--resize is {}, expected --image-size, which is {}, or more", config.resize, config.image_size);
+  check_choice("on-corrupt", config.on_corrupt, {"fail", "skip"});
   check_range("validation", config.validation, 0, 1e12);
   check_range("log-steps", config.log_steps, 0, 1e12);
   check_policy(config.policy);

@@ -42,6 +42,9 @@ struct TrainConfig {
   std::int64_t max_steps = 0;
   std::int64_t train_limit = 0;
   std::int64_t validation = 0;
+  std::int64_t image_size = 224;
+  std::int64_t resize = 256;
+  std::string on_corrupt = "fail";
   bool augment = true;
   std::string policy = "none";
   double color_jitter = 0;
@@ -58,7 +61,7 @@ struct TrainConfig {
 // Calls field(name, member, description) for each field, in the order in which they are listed. Names are those of the flags, with '_'.
 template <class Config, class Field>
 void visit_fields(Config& config, Field&& field) {
-  field("dataset", config.dataset, "data set: cifar10, cifar100, shapes");
+  field("dataset", config.dataset, "data set: cifar10, cifar100, imagefolder, imagenet, shapes, svhn, svhn_extra");
   field("data_dir", config.data_dir, "directory with the data set's files");
   field("model", config.model, "network; `isda models` lists them");
   field("loss", config.loss,
@@ -94,7 +97,11 @@ void visit_fields(Config& config, Field&& field) {
   field("train_limit", config.train_limit, "train on the first N images only; 0 = all");
   field("validation", config.validation,
         "hold out N training images, as many of each class, for val_loss and val_top1: always the same ones; 0 = none: these are of the test images");
-  field("augment", config.augment, "random crop and flip");
+  field("image_size", config.image_size, "image folders: height and width of what the network sees");
+  field("resize", config.resize, "image folders: of the shorter side in evaluation, before the middle is taken");
+  field("on_corrupt", config.on_corrupt,
+        "image folders: a training image that cannot be decoded ends the run (fail) or is replaced by the next that can (skip)");
+  field("augment", config.augment, "random crop and flip; of image folders, a random resized crop and flip");
   field("policy", config.policy,
         "operations on the training images: none, autoaugment-cifar10, autoaugment-imagenet, or randaugment:N:M: N operations of magnitude M, 0 to 30");
   field("color_jitter", config.color_jitter, "brightness, contrast and colour of training images times a factor from 1-S to 1+S each; 0 = none");

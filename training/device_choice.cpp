@@ -16,6 +16,7 @@
 #include "kernels/linear/linear.h"
 #include "kernels/mix/mix.h"
 #include "kernels/pooling/pooling.h"
+#include "kernels/resized_crop/resized_crop.h"
 #include "kernels/sgd/sgd.h"
 #include "kernels/shake/shake.h"
 #include "kernels/softmax_cross_entropy/softmax_cross_entropy.h"
@@ -39,10 +40,10 @@ std::string first_without_cuda() {
 
 std::string operation_without_cuda() {
   using namespace kernels;
-  return first_without_cuda<Augment, ImagePolicy, Mix, Conv2d, Conv2dBackwardData, Conv2dBackwardWeights, BatchNormStatistics, BatchNorm, BatchNormAffine,
-                            BatchNormBackwardReduce, BatchNormBackward, Relu, ReluBackward, Add, Scale, Sigmoid, SigmoidBackward, ScaleChannels,
-                            ScaleChannelsBackward, Dropout, Shake, ShakeBackward, TwoFlows, TwoFlowsBackward, Concat, ConcatBackward, GlobalAverage,
-                            GlobalAverageBackward, MaxPool2d, MaxPool2dBackward, AveragePool2d, AveragePool2dBackward, Linear, LinearBackward,
+  return first_without_cuda<Augment, ImagePolicy, ResizedCrop, Mix, Conv2d, Conv2dBackwardData, Conv2dBackwardWeights, BatchNormStatistics, BatchNorm,
+                            BatchNormAffine, BatchNormBackwardReduce, BatchNormBackward, Relu, ReluBackward, Add, Scale, Sigmoid, SigmoidBackward,
+                            ScaleChannels, ScaleChannelsBackward, Dropout, Shake, ShakeBackward, TwoFlows, TwoFlowsBackward, Concat, ConcatBackward,
+                            GlobalAverage, GlobalAverageBackward, MaxPool2d, MaxPool2dBackward, AveragePool2d, AveragePool2dBackward, Linear, LinearBackward,
                             SoftmaxCrossEntropy, FocalLoss, LargeMargin, LargeMarginBackward, CenterLoss, IsdaUpdate, IsdaForward, IsdaUpdateForward,
                             IsdaBackward, IsdaHead, IsdaPrepare, IsdaPreparedHead, IsdaSettle, IsdaDraw, IsdaDrawBackward, Sgd, Journal>();
 }

@@ -58,14 +58,14 @@ Augmentation augmentation_in(const TrainConfig& config) {
 }
 
 Dataset dataset_of(const TrainConfig& config) {
-  Dataset dataset = load_dataset(config.dataset, config.data_dir);
+  Dataset dataset = load_dataset(config.dataset, config.data_dir, {.size = config.image_size, .resize_side = config.resize});
   if (config.validation > 0) hold_out(dataset, config.validation);
   return dataset;
 }
 
 // Fields that decide what a run computes: a resumed run must agree in them. The others (where, how long, how many threads) may change.
-constexpr const char* kMayChange[] = {"data_dir",  "epochs", "workers", "threads",         "output",         "max_steps",
-                                      "log_steps", "device", "init",    "init_classifier", "covariance_pass"};
+constexpr const char* kMayChange[] = {"data_dir",  "epochs", "workers", "threads",         "output",          "max_steps",
+                                      "log_steps", "device", "init",    "init_classifier", "covariance_pass", "on_corrupt"};
 
 void check_same_run(const nlohmann::json& before, const nlohmann::json& now, const std::string& file) {
   // NOTE: a field that there was not yet when the run was started was as it is by default.
@@ -131,6 +131,7 @@ class Training {
                  .augmentation = augmentation_in(config),
                  .limit = config.train_limit,
                  .workers = config.workers,
+                 .replaces_corrupt = config.on_corrupt == "skip",
                  .type = placement_.type,
                  .makes_images = !train_images_}),
         step_(*network_, *loss_, optimizer_, train_images_.get(),
@@ -313,7 +314,15 @@ class Training {
     save_last();
     if (is_best) save_weights(directory_.best(), *network_, weights_metadata());
     if (observer_.on_epoch) observer_.on_epoch(metrics, is_best);
+    report_replaced();
     return metrics;
+  }
+
+  // NOTE: of a resumed epoch, those of the batches since.
+  void report_replaced() const {
+    if (loader_.replaced() == 0) return;
+    message(fmt::format("corrupt    {} images of epoch {} could not be decoded, and others were taken in their place; the first: {}", loader_.replaced(),
+                        progress_.epoch, loader_.first_replaced()));
   }
 
   std::vector<NamedTensor> training_state() const {
@@ -330,6 +339,7 @@ class Training {
                                  {"classes", std::to_string(network_->classes())},
                                  {"epoch", std::to_string(progress_.epoch)},
                                  {"step", std::to_string(progress_.step)}};
+    if (dataset_.train.are_files()) metadata.insert({{"image_size", std::to_string(config_.image_size)}, {"resize", std::to_string(config_.resize)}});
     if (config_.validation > 0) metadata["validation"] = std::to_string(config_.validation);
     return metadata;
   }

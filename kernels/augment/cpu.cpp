@@ -33,7 +33,6 @@ void augment(const Context& context, const Augment& op) {
   auto* rows_of_threads = scratch.take<std::uint8_t>(context.threads() * row_size);
   parallel_for(context, N, [&, H = H, W = W, C = C](std::int64_t n, int thread) {
     const Crop crop = draw_crop(op.seed, epoch, indices[n], op.padding, op.flip);
-
     const std::int64_t from = op.gathered_from > 0 ? n : indices[n];
 
     // Where in a row of the image each element of a row of y comes from.
@@ -43,13 +42,17 @@ void augment(const Context& context, const Augment& op) {
       for (std::int64_t c = 0; c < C; ++c) sources[w * C + c] = static_cast<std::int32_t>(column * C + c);
     }
 
-    // Gather each row as bytes, then normalise it.
+    // Gather each row as bytes, where it is not as it stands, then normalise it.
+    const bool is_moved = crop.is_flipped || op.padding > 0;
     std::uint8_t* gathered = rows_of_threads + thread * row_size;
     T* y = op.y.as<T>() + n * H * row_size;
     for (std::int64_t h = 0; h < H; ++h) {
       const std::uint8_t* row = images + (from * H + reflect(h + crop.top - op.padding, H)) * row_size;
-      for (std::int64_t i = 0; i < row_size; ++i) gathered[i] = row[sources[i]];
-      for (std::int64_t i = 0; i < row_size; ++i) y[h * row_size + i] = T((static_cast<float>(gathered[i]) - mean[i]) * scale[i]);
+      if (is_moved) {
+        for (std::int64_t i = 0; i < row_size; ++i) gathered[i] = row[sources[i]];
+      }
+      const std::uint8_t* bytes = is_moved ? gathered : row;
+      for (std::int64_t i = 0; i < row_size; ++i) y[h * row_size + i] = T((static_cast<float>(bytes[i]) - mean[i]) * scale[i]);
     }
 
     // Cut the holes.

@@ -41,7 +41,8 @@ enum class RandomStream : std::uint32_t {
   shake = 8,
   policy = 9,
   cutout = 10,
-  mixing = 11
+  mixing = 11,
+  resized_crop = 12
 };
 
 // Four words keyed by (seed, stream), at position (a, b) of it: e.g. (epoch, sample index).

@@ -20,7 +20,7 @@ class CommandLineTest(program.ProgramTest):
 
     def test_wrong_usage_is_status_2(self):
         self.fails(2, "isda: a command is needed")
-        self.fails(2, "isda data: a command is needed: info, make-shapes", "data")
+        self.fails(2, "isda data: a command is needed: download, info, make-shapes", "data")
         self.fails(2, ["isda: unknown command 'los'", "did you mean loss?"], "los")
         self.fails(2, ["isda data: unknown command 'make_shape'", "did you mean make-shapes?"], "data", "make_shape")
         self.fails(2, ["isda loss: unknown flag --covarience", "did you mean --covariance?"], "loss", "a", "b", "--covarience", "full")

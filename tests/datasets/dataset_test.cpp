@@ -23,9 +23,10 @@ Split random_split(std::int64_t size, int lowest, int highest) {
 
 TEST(LoadDataset, SuggestsTheNearestName) {
   EXPECT_EQ(message_of([] { load_dataset("cifar-10", "."); }),
-            "[data] no data set is called 'cifar-10', did you mean 'cifar10'?; there are cifar10, cifar100, shapes");
+            "[data] no data set is called 'cifar-10', did you mean 'cifar10'?; there are cifar10, cifar100, imagefolder, imagenet, shapes, svhn, svhn_extra");
   EXPECT_PRED2(contains, message_of([] { load_dataset("CIFAR100", "."); }), "did you mean 'cifar100'?");
-  EXPECT_EQ(message_of([] { load_dataset("imagenet", "."); }), "[data] no data set is called 'imagenet'; there are cifar10, cifar100, shapes");
+  EXPECT_EQ(message_of([] { load_dataset("mnist", "."); }),
+            "[data] no data set is called 'mnist'; there are cifar10, cifar100, imagefolder, imagenet, shapes, svhn, svhn_extra");
   EXPECT_NE(message_of([] { load_dataset("", "."); }), "");
 }
 
@@ -69,10 +70,11 @@ TEST(Summary, CountsTheClasses) {
   dataset.train.labels = {1, 0, 1, 1, 1};
   dataset.test.labels = {0, 0};
   EXPECT_EQ(class_counts(dataset.train, 2), (std::vector<std::int64_t>{1, 4}));
-  EXPECT_EQ(summary(dataset),
+  EXPECT_EQ(summary(dataset, 10),
             "tiny: 5 training and 2 test images of 4x3x3, 2 classes\n"
             "normalised with           mean 1.0 2.0 3.2   deviation 4.0 5.0 6.0\n"
             "measured, training images mean 100.0 100.0 100.0   deviation 0.0 0.0 0.0\n"
+            "they differ by at most    mean 99.0   deviation 6.0\n"
             "label  class training     test\n"
             "    0  cat          1        2\n"
             "    1  dog          4        0\n");

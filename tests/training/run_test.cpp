@@ -18,6 +18,7 @@
 #include "datasets/validation.h"
 #include "losses/covariance.h"
 #include "models/registry.h"
+#include "tests/datasets/jpeg_files.h"
 #include "training/checkpoint.h"
 #include "training/device_choice.h"
 #include "training/evaluate.h"
@@ -352,6 +353,40 @@ TEST_F(RunTest, HoldsOutImagesForValidation) {
   parts.output = (folder_ / "too-many").string();
   EXPECT_EQ(error_of([&] { train(parts, false, {}); }),
             "[data] --validation is 31, expected 0 to 30: there are 40 training images, and each class keeps at least one");
+}
+
+// Images that are files are drawn by their index and the epoch alone, also one that comes in the place of a corrupt one.
+TEST_F(RunTest, ResumeEqualsNoInterruptionOnFilesOfWhichOneIsCorrupt) {
+  for (const char* split : {"train", "val"}) {
+    for (int i = 0; i < 20; ++i) {
+      const fs::path path = folder_ / "files" / split / (i % 2 ? "cat" : "dog") / fmt::format("{}.jpg", i);
+      fs::create_directories(path.parent_path());
+      const std::string whole = jpeg_of(waves(20 + i, 24, 3, i));
+      std::ofstream(path) << whole.substr(0, i == 7 && split[0] == 't' ? whole.size() - 20 : whole.size());
+    }
+  }
+  const auto on_files = [&](const std::string& name) {
+    TrainConfig c = config("files-" + name);
+    c.dataset = "imagefolder";
+    c.data_dir = (folder_ / "files").string();
+    c.image_size = 12;
+    c.resize = 16;
+    c.on_corrupt = "skip";
+    c.batch_size = 8;
+    return c;
+  };
+  const TrainConfig whole = on_files("whole");
+  std::vector<std::string> lines;
+  train(whole, false, {.on_message = [&](const std::string& line) { lines.push_back(line); }});
+  EXPECT_EQ(std::count_if(lines.begin(), lines.end(), [](const std::string& line) { return line.starts_with("corrupt    1 images of epoch "); }), 2);
+  for (const int stop_after : {1, 3, 4}) {
+    TrainConfig parts = on_files(std::to_string(stop_after));
+    int steps = 0;
+    train(parts, false, {.stop_signal = [&] { return ++steps == stop_after ? SIGTERM : 0; }});
+    parts.workers = 2;
+    train(parts, true, {});
+    expect_same_files(whole, parts);
+  }
 }
 
 // A run from before there was a flag goes on as it was: with what the flag is when it is not given.
