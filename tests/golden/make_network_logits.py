@@ -29,6 +29,11 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 IMAGES, SHOWN = 2, 10
 
 
+def of_torchvision(name):
+    """A network of torchvision, without weights."""
+    return lambda: torchvision.models.get_model(name, weights=None)
+
+
 def densenet_bc(depth, growth, classes=10):
     """DenseNet-BC for small images, Huang et al. 2017, with torchvision's names."""
 
@@ -78,16 +83,10 @@ def densenet_bc(depth, growth, classes=10):
 
 
 class Made:
-    """How a network is made, and what it is shown; what timm calls the same network, where it has it."""
+    """How a network is made, and what it is shown."""
 
-    def __init__(self, build, extent, made_with=f"torchvision {torchvision.__version__}", name_of=lambda name: name, in_timm=None):
+    def __init__(self, build, extent, made_with=f"torchvision {torchvision.__version__}", name_of=lambda name: name):
         self.build, self.extent, self.made_with, self.name_of = build, extent, f"PyTorch {torch.__version__}, {made_with}", name_of
-        self.in_timm = in_timm
-
-
-def of_torchvision(name, extent):
-    """A network of torchvision, without weights; timm has it under the same name."""
-    return Made(lambda: torchvision.models.get_model(name, weights=None), extent, in_timm=name)
 
 
 OF_PAPERS = "cifar_networks.py"
@@ -103,17 +102,17 @@ NETWORKS = {
     "pyramidnet20_20": Made(lambda: cifar.PyramidNet(20, 20), 16, OF_PAPERS),
     "pyramidnet164_20": Made(lambda: cifar.PyramidNet(164, 20, is_bottleneck=True), 16, OF_PAPERS),
     "shakedrop_pyramidnet20_20": Made(lambda: cifar.PyramidNet(20, 20, survival=0.5), 16, OF_PAPERS),
-    "imagenet_resnet18": of_torchvision("resnet18", 40),
-    "imagenet_resnet34": of_torchvision("resnet34", 40),
-    "imagenet_resnet50": of_torchvision("resnet50", 40),
-    "imagenet_resnet101": of_torchvision("resnet101", 40),
-    "imagenet_resnet152": of_torchvision("resnet152", 40),
-    "imagenet_resnext50_32x4d": of_torchvision("resnext50_32x4d", 40),
-    "imagenet_resnext101_32x8d": of_torchvision("resnext101_32x8d", 40),
-    "imagenet_densenet121": of_torchvision("densenet121", 64),
-    "imagenet_densenet161": of_torchvision("densenet161", 64),
-    "imagenet_densenet169": of_torchvision("densenet169", 64),
-    "imagenet_densenet201": of_torchvision("densenet201", 64),
+    "imagenet_resnet18": Made(of_torchvision("resnet18"), 40),
+    "imagenet_resnet34": Made(of_torchvision("resnet34"), 40),
+    "imagenet_resnet50": Made(of_torchvision("resnet50"), 40),
+    "imagenet_resnet101": Made(of_torchvision("resnet101"), 40),
+    "imagenet_resnet152": Made(of_torchvision("resnet152"), 40),
+    "imagenet_resnext50_32x4d": Made(of_torchvision("resnext50_32x4d"), 40),
+    "imagenet_resnext101_32x8d": Made(of_torchvision("resnext101_32x8d"), 40),
+    "imagenet_densenet121": Made(of_torchvision("densenet121"), 64),
+    "imagenet_densenet161": Made(of_torchvision("densenet161"), 64),
+    "imagenet_densenet169": Made(of_torchvision("densenet169"), 64),
+    "imagenet_densenet201": Made(of_torchvision("densenet201"), 64),
     "imagenet_densenet265": Made(lambda: torchvision.models.DenseNet(32, (6, 12, 64, 48), 64), 64),
     "densenet_bc10_4": Made(densenet_bc(10, 4), 16, "torch.nn"),
     "densenet_bc100_12": Made(densenet_bc(100, 12), 16, "torch.nn"),
@@ -156,10 +155,11 @@ def record_of(name, made):
     shown = [i * classes // SHOWN for i in range(SHOWN)]
     record = {"network": name, "made_with": made.made_with, "classes": classes, "extent": made.extent,
               "parameters": sum(parameter.numel() for parameter in network.parameters()), "tensors": len(tensors), "digest": digest_of(tensors)}
-    if made.in_timm:
-        same = tensors_of(timm.create_model(made.in_timm), made.name_of)
-        assert digest_of(same) == record["digest"], name
-        record["same_names_and_shapes"] = f"timm {timm.__version__}, {made.in_timm}"
+    # timm has torchvision's networks under their names, and should have their tensors, too.
+    in_timm = name.removeprefix("imagenet_")
+    if name != in_timm and in_timm in timm.list_models():
+        assert digest_of(tensors_of(timm.create_model(in_timm), made.name_of)) == record["digest"], name
+        record["same_names_and_shapes"] = f"timm {timm.__version__}, {in_timm}"
     return record | {"largest": largest, "shown": shown, "logits": logits[:, shown].tolist()}
 
 
