@@ -78,9 +78,9 @@ Batch batch_of(const ConstView& features, const ConstView& logits, int margin) {
 }  // namespace
 
 void run(Cuda, const Context& context, const LargeMargin& op) {
-  launch(context, {.name = op.name, .grid = blocks_for(op.features.extent(0), kWarps), .block = kThreads}, large_margin_kernel,
-         batch_of(op.features, op.logits, op.margin), op.features.as<float>(), op.weight.as<float>(), op.logits.as<float>(), op.labels.as<std::int32_t>(),
-         op.lambda.as<float>(), op.margin_logits.as<float>(), op.coefficients.as<float>());
+  const LaunchShape shape{.name = op.name, .grid = blocks_for(op.features.extent(0), kWarps), .block = kThreads};
+  launch(context, shape, large_margin_kernel, batch_of(op.features, op.logits, op.margin), op.features.as<float>(), op.weight.as<float>(),
+         op.logits.as<float>(), op.labels.as<std::int32_t>(), op.lambda.as<float>(), op.margin_logits.as<float>(), op.coefficients.as<float>());
 }
 
 void run(Cuda, const Context& context, const LargeMarginBackward& op) {

@@ -19,11 +19,14 @@ const Declare shake{CaseOf<Sizes>{
                {{3, 5, 4, 16}, 16, true},
                {{2, 7, 7, 67}, 67, true},
                {{2, 3, 5, 6}, 6, true, false},
+               {{2, 4, 3, 10}, 8, true},
                {{3, 4, 5, 18}, 16, false},
                {{2, 7, 3, 23}, 20, false},
                {{5, 9, 8, 40}, 24, false},
                {{2, 3, 3, 8}, 8, false},
-               {{2, 3, 4, 11}, 9, false, false}},
+               {{2, 3, 4, 11}, 9, false, false},
+               // Rows and images of which a thread of the card takes more than one batch.
+               {{67, 3, 4, 513}, 511, false}},
     .bench_shapes = {{{64, 32, 32, 32}, 32, true}, {{64, 8, 8, 128}, 128, true}, {{64, 32, 32, 92}, 88, false}},
     .make =
         [](Problem& p, const Sizes& s) {
