@@ -36,13 +36,12 @@ class MixingNumbers {
 
   double uniform();  // in (0,1)
   double normal();
-  // Beta(alpha, alpha) as the share of one of two gammas of the sum.
+  // The logarithm of a draw of Gamma(alpha, 1): that of a small alpha may lie below what a double holds.
+  double log_gamma(double alpha);
+  // Beta(alpha, alpha) as the share of one of two gammas of their sum.
   double beta(double alpha);
 
  private:
-  // The logarithm of a gamma of scale 1: that of a small alpha lies below what a double holds.
-  double log_gamma(double alpha);
-
   std::uint64_t seed_;
   std::int64_t step_;
   std::uint32_t position_ = 0;

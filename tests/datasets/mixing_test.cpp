@@ -31,6 +31,18 @@ double kolmogorov_smirnov(const std::vector<double>& sorted, Cumulative&& cumula
   return distance * std::sqrt(count);
 }
 
+TEST(Gamma, HasItsDistribution) {
+  const auto sorted = [](double alpha) {
+    std::vector<double> draws;
+    for (int step = 0; step < 40000; ++step) draws.push_back(std::exp(MixingNumbers(11, step).log_gamma(alpha)));
+    std::ranges::sort(draws);
+    return draws;
+  };
+  EXPECT_LT(kolmogorov_smirnov(sorted(1), [](double x) { return 1 - std::exp(-x); }), 2.6);
+  EXPECT_LT(kolmogorov_smirnov(sorted(2), [](double x) { return 1 - (1 + x) * std::exp(-x); }), 2.6);
+  EXPECT_LT(kolmogorov_smirnov(sorted(0.5), [](double x) { return std::erf(std::sqrt(x)); }), 2.6);
+}
+
 TEST(Beta, HasItsMeanAndVariance) {
   constexpr int kDraws = 40000;
   for (const double alpha : {0.1, 0.2, 0.5, 1.0, 2.0, 8.0}) {

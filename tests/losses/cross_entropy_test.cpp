@@ -87,6 +87,27 @@ TEST(CrossEntropy, OfMixedImagesIsTheWeightedSumOfBothLabels) {
                    [&] { return loss.mixed(features, classifier, labels, mixture).loss; });
 }
 
+// NOTE: expect_gradients passes a gradient of its own on to the loss; training begins with 1, which is a way of its own.
+TEST(CrossEntropy, OfMixedImagesHasTheWeightedSumOfBothGradients) {
+  const PlacementScope scope(kExact);
+  const Linear classifier(4, 3);
+  randomise(classifier, 3);
+  const Tensor features = random_tensor({5, 4}, 6), labels = labels_of({2, 1, 0, 0, 2}), second = labels_of({1, 0, 0, 2, 2});
+  const auto number = [](double value) { return Tensor::full({1}, value, DType::f64, Device::reference); };
+  CrossEntropyLoss loss;
+  const auto gradient = [&](const Tensor& of) {
+    clear_gradient(classifier.weight);
+    backward(of);
+    return gradient_of(classifier.weight).clone();
+  };
+  const Tensor first = gradient(loss(features, classifier, labels).loss), other = gradient(loss(features, classifier, second).loss);
+  const Tensor mixed =
+      gradient(loss.mixed(features, classifier, labels, {.labels = second, .weight_of_first = number(0.3), .weight_of_second = number(0.7)}).loss);
+  for (std::int64_t i = 0; i < mixed.size(); ++i) {
+    EXPECT_NEAR(mixed.view().at_offset(i), 0.3 * first.view().at_offset(i) + 0.7 * other.view().at_offset(i), 1e-14);
+  }
+}
+
 TEST(CrossEntropy, WrongArgumentsAreErrors) {
   const Tensor logits = random_tensor({2, 3}, 7);
   expect_error([&] { cross_entropy(logits, labels_of({0, 3})); }, "the label of sample 1 is 3, expected 0 to 2");
