@@ -10,23 +10,11 @@
 #include <filesystem>
 #include <functional>
 #include <string>
-#include <string_view>
-#include <vector>
 
 #include "datasets/checksums.h"
+#include "datasets/published_files.h"
 
 namespace isda {
-
-// A file as it is published. sha256: empty where nobody gives one.
-struct PublishedFile {
-  std::string url, md5, sha256;
-
-  std::string name() const { return url.substr(url.rfind('/') + 1); }
-};
-
-// The files of a data set; empty for one that is not downloaded. with_extra: SVHN's third file.
-std::vector<PublishedFile> published_files(std::string_view dataset, bool with_extra);
-const std::vector<std::string>& downloadable_datasets();
 
 struct DownloadOptions {
   std::filesystem::path directory;  // made when it is not there

@@ -5,7 +5,8 @@
 //   for (const Batch& batch : loader.epoch(3)) { ... }
 //
 // The order of an epoch and the augmentation of an image are functions of (seed, epoch) and (seed, epoch, index): the bytes do not
-// depend on the number of workers, nor on the epochs before. Buffers are made once; a warm epoch allocates nothing.
+// depend on the number of workers, nor on the epochs before. Buffers are made once; a warm epoch allocates nothing, but what libjpeg takes while it decodes an
+// image of a split of files (datasets/image_files.h).
 //
 // Workers take the batches of the epoch in turn and fill a ring of buffers; batch b goes to buffer b mod the ring's size as soon as
 // the caller has moved past the batch that was there. With no workers a batch is made when it is asked for, in the caller's thread.
