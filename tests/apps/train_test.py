@@ -180,8 +180,8 @@ class TrainTest(program.ProgramTest):
 
     def test_models(self):
         listed = self.succeeds("models")
-        self.assertIn("resnet110                 1730714     1.7 M", listed)
-        self.assertIn("wide_resnet28_10         36479194    36.5 M", listed)
+        self.assertIn("resnet110                         1730714     1.7 M", listed)
+        self.assertIn("wide_resnet28_10                 36479194    36.5 M", listed)
         self.assertIn("layer3.0.downsample.0.weight", self.succeeds("models", "resnet20"))
         self.fails(1, "did you mean 'resnet20'", "models", "resnt20")
 
