@@ -29,7 +29,8 @@ const Declare center_loss{CaseOf<Sizes>{
           p.seed("loss");
           p.gradient("features", "dfeatures");
         },
-    .tolerance = {.f32 = 3e-6},
+    // NOTE: a center that follows at once takes away nearly all of itself: what is left is a tenth, and has a digit less.
+    .tolerance = {.f32 = 1e-5},
 }};
 
 }  // namespace

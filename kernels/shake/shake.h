@@ -5,7 +5,8 @@
 //   two branches: Shake-Shake    forward p = alpha, q = 1 - alpha    backward beta, 1 - beta    alpha, beta ~ U[0,1)
 //                                Gastaldi, Shake-Shake regularization, 2017; both drawn anew for each image: "S-S-I"
 //   one branch: ShakeDrop        forward p = g + alpha - g alpha     backward g + beta - g beta    g ~ Bernoulli(survival), alpha ~ U[-1,1), beta ~ U[0,1)
-//                                Yamada et al., ShakeDrop Regularization for Deep Residual Learning, 2019, equation 6; g is one draw for both ways
+//                                Yamada et al., ShakeDrop Regularization for Deep Residual Learning, 2019, equation 6; g is one draw for both ways.
+//                                All three are an image's own; programs in use draw alpha and beta so, but g once for a whole batch
 //   not shaken                   the expectations, both ways: p = q = 1/2;  p = survival. With a survival of 1 nothing is shaken in any case: y = shortcut + a
 //
 //   shortcut (N,H,W,C0), C0 <= C: channels from C0 on count as 0, the padded shortcut of Han et al., Deep Pyramidal Residual Networks, CVPR 2017
