@@ -13,8 +13,8 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
 # NOTE: run-time libraries too, since -dev packages hold links to them.
-names=(libfmt-dev nlohmann-json3-dev libcli11-dev libgtest-dev libbenchmark-dev)
-for name in libfmt9 libbenchmark1 libbenchmark1.7.1 libbenchmark1debian; do
+names=(libfmt-dev nlohmann-json3-dev libcli11-dev libpng-dev zlib1g-dev libgtest-dev libbenchmark-dev)
+for name in libfmt9 libpng16-16 libpng16-16t64 zlib1g libbenchmark1 libbenchmark1.7.1 libbenchmark1debian; do
   if apt-cache show "$name" > /dev/null 2>&1; then names+=("$name"); fi
 done
 apt-get download -qq "${names[@]}"
