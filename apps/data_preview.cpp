@@ -34,7 +34,7 @@ void add_preview_flags(CLI::App& app, PreviewFlags& flags) {
   app.add_flag("--augment,!--no-augment", flags.augment, "random crop and flip");
   app.add_option("--policy", flags.names.policy, "as of isda train")->capture_default_str();
   app.add_option("--color-jitter", flags.names.color_jitter, "as of isda train")->check(CLI::Range(0.0, 1.0))->capture_default_str();
-  app.add_option("--cutout", flags.names.cutout, "as of isda train")->expected(0, 1)->default_str("16")->check(CLI::Range(0, 1 << 20));
+  app.add_option("--cutout", flags.names.cutout, "as of isda train")->expected(0, 1)->default_str("16")->option_text("[LENGTH]")->check(CLI::Range(0, 1 << 20));
   app.add_option("--cutout-holes", flags.names.cutout_holes, "as of isda train")->check(CLI::Range(1, 1024))->capture_default_str();
 }
 

@@ -66,7 +66,7 @@ void add_flags(CLI::App& app, Flags& flags) {
     else if constexpr (std::is_same_v<Member, std::vector<std::int64_t>>)
       app.add_option(flag, member, description)->delimiter(',');
     else if (flag == "--cutout")
-      app.add_option(flag, member, description)->expected(0, 1)->default_str(kUsualCutout);
+      app.add_option(flag, member, description)->expected(0, 1)->default_str(kUsualCutout)->option_text("[LENGTH]");
     else
       app.add_option(flag, member, description);
   });

@@ -74,7 +74,7 @@ MixDraw draw_mix(const MixOptions& options, std::uint64_t seed, std::int64_t ste
   const double area = static_cast<double>((rows.end - rows.begin) * (columns.end - columns.begin));
   draw.label_weight = 1 - area / static_cast<double>(height * width);
   const std::array<std::int64_t, 4> box{rows.begin, columns.begin, rows.end, columns.end};
-  std::ranges::transform(box, draw.place.begin() + 1, [](std::int64_t value) { return static_cast<std::int32_t>(value); });
+  std::transform(box.begin(), box.end(), draw.place.begin() + 1, [](std::int64_t value) { return static_cast<std::int32_t>(value); });
   return draw;
 }
 

@@ -14,8 +14,8 @@ trap 'rm -rf "$work"' EXIT
 cd "$work"
 # NOTE: run-time libraries too, since -dev packages hold links to them.
 # Not libcurl and OpenSSL, which need a dozen libraries more: such a machine downloads nothing.
-names=(libfmt-dev nlohmann-json3-dev libcli11-dev zlib1g-dev libjpeg-dev libgtest-dev libbenchmark-dev)
-for name in libfmt9 zlib1g libjpeg62-turbo-dev libjpeg62-turbo libjpeg8-dev libjpeg8 libjpeg-turbo8-dev libjpeg-turbo8 libbenchmark1 libbenchmark1.7.1 libbenchmark1debian; do
+names=(libfmt-dev nlohmann-json3-dev libcli11-dev libpng-dev zlib1g-dev libjpeg-dev libgtest-dev libbenchmark-dev)
+for name in libfmt9 libpng16-16 libpng16-16t64 zlib1g libjpeg62-turbo-dev libjpeg62-turbo libjpeg8-dev libjpeg8 libjpeg-turbo8-dev libjpeg-turbo8 libbenchmark1 libbenchmark1.7.1 libbenchmark1debian; do
   if apt-cache show "$name" > /dev/null 2>&1; then names+=("$name"); fi
 done
 apt-get download -qq "${names[@]}"

@@ -76,7 +76,7 @@ void TrainingStep::draw_mix_inputs(const Batch& batch, const Sized& inputs, std:
   const std::int64_t width = images_ ? images_->width() : batch.images.extent(2);
   const MixDraw draw = draw_mix(options_.mix, options_.seed, step, N, height, width);
   std::vector<std::int32_t> second(batch.labels.as<std::int32_t>(), batch.labels.as<std::int32_t>() + N);
-  std::ranges::rotate(second, second.begin() + draw.place[0]);
+  std::rotate(second.begin(), second.begin() + draw.place[0], second.end());
   copy(ConstView(second.data(), DType::i32, {N}), inputs.second.labels);
   copy(ConstView(draw.place.data(), DType::i32, {5}), inputs.place);
   const double rest = 1 - draw.label_weight;

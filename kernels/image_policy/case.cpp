@@ -76,6 +76,7 @@ const Declare image_policy{CaseOf<Sizes>{
                                 .gathered_from = s.is_gathered ? s.M : 0,
                                 .y = y});
         },
+    .tolerance = {.f32 = 0, .bf16 = 0},
 }};
 
 }  // namespace

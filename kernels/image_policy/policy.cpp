@@ -18,7 +18,7 @@ namespace {
 
 using enum ImageOperation;
 
-constexpr std::int64_t kMostPixels = 16384;
+constexpr std::int64_t kMostExtent = 16384;
 
 // A product that is rounded by itself. NOTE: the compiler would fuse it with the sum that it is part of, and Python does not.
 double product(double a, double b) {
@@ -93,16 +93,19 @@ void write(const PolicyStep& step, std::int64_t height, std::int64_t width, std:
     words[PolicyTable::kOther] = static_cast<std::int32_t>(std::lround((1 + step.magnitude) * 0x1p20));
     return;
   }
-  std::ranges::copy(parameters_of(step.operation, step.magnitude, H, W), words + PolicyTable::kParameters);
-  const double other = step.spread == Spread::sign ? -step.magnitude : step.magnitude;
-  std::ranges::copy(parameters_of(step.operation, other, H, W), words + PolicyTable::kOther);
+  const auto put = [&](double magnitude, std::int32_t* to) {
+    const Parameters parameters = parameters_of(step.operation, magnitude, H, W);
+    std::copy(parameters.begin(), parameters.end(), to);
+  };
+  put(step.magnitude, words + PolicyTable::kParameters);
+  put(step.spread == Spread::sign ? -step.magnitude : step.magnitude, words + PolicyTable::kOther);
 }
 
 }  // namespace
 
 PolicyTable compile(const Policy& policy, std::int64_t height, std::int64_t width) {
-  require(height <= kMostPixels && width <= kMostPixels, "[image_policy] the images have {}x{} pixels, expected at most {} each way", height, width,
-          kMostPixels);
+  require(height <= kMostExtent && width <= kMostExtent, "[image_policy] the images have {}x{} pixels, expected at most {} each way", height, width,
+          kMostExtent);
   PolicyTable table;
   for (const PolicyRound& round : policy.rounds) {
     require(!round.empty(), "[image_policy] a round has no sub-policy to draw from");

@@ -15,7 +15,7 @@ namespace {
 std::vector<double> sorted_betas(double alpha, int count) {
   std::vector<double> draws;
   for (int step = 0; step < count; ++step) draws.push_back(MixingNumbers(11, step).beta(alpha));
-  std::ranges::sort(draws);
+  std::sort(draws.begin(), draws.end());
   return draws;
 }
 
@@ -35,7 +35,7 @@ TEST(Gamma, HasItsDistribution) {
   const auto sorted = [](double alpha) {
     std::vector<double> draws;
     for (int step = 0; step < 40000; ++step) draws.push_back(std::exp(MixingNumbers(11, step).log_gamma(alpha)));
-    std::ranges::sort(draws);
+    std::sort(draws.begin(), draws.end());
     return draws;
   };
   EXPECT_LT(kolmogorov_smirnov(sorted(1), [](double x) { return 1 - std::exp(-x); }), 2.6);

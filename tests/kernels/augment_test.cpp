@@ -202,6 +202,16 @@ TEST(DrawHole, HasItsMiddleAnywhere) {
   for (std::size_t i = 1; i < 8; ++i) EXPECT_NEAR(tops[i], 1200, 170) << i;
   EXPECT_EQ(tops[8] + tops[9], 0);
   EXPECT_NEAR(lefts[9], 1000, 160);
+  // Holes, images and epochs do not share a place.
+  int same = 0;
+  for (int index = 0; index < 100; ++index) {
+    const Hole hole = draw_hole(1, 2, index, 0, 1, 1000, 1000);
+    for (const Hole& other :
+         {draw_hole(1, 2, index, 1, 1, 1000, 1000), draw_hole(1, 3, index, 0, 1, 1000, 1000), draw_hole(1, 2, index + 1, 0, 1, 1000, 1000)}) {
+      same += hole.top == other.top || hole.left == other.left;
+    }
+  }
+  EXPECT_LE(same, 5) << "of 300, each with a chance of 1 in 500";
   // An odd side is that side.
   for (int index = 0; index < 100; ++index) {
     const Hole hole = draw_hole(1, 2, index, 0, 3, 1000, 1000);
