@@ -22,8 +22,8 @@ namespace isda {
 
 namespace {
 
-// Columns beside what is asked for: where rows are cut off, libjpeg guesses the colour of the outermost from one neighbour in place of two.
-constexpr std::int64_t kMargin = 2;
+// Columns beside what is looked at: where a row is cut off, libjpeg makes the colour of its outermost pixel from one neighbour in place of two.
+constexpr std::int64_t kMargin = 1;
 
 // (255-a)(255-k)/255 as Pillow rounds it; both are stored inverted.
 std::uint8_t times(int a, int k) {
@@ -37,13 +37,13 @@ void cmyk_to_rgb(const std::uint8_t* cmyk, std::int64_t count, std::uint8_t* rgb
   }
 }
 
-// [begin, end) of the pixels that a filter of `reach` looks at around [low, high), and a pixel more.
+// [begin, end) of the pixels that a filter of `reach` looks at around [low, high).
 struct Range {
   std::int64_t begin, end;
 };
 Range around(double low, double high, double reach, std::int64_t extent) {
-  return {std::max<std::int64_t>(static_cast<std::int64_t>(std::floor(low - reach)) - 1, 0),
-          std::min<std::int64_t>(static_cast<std::int64_t>(std::ceil(high + reach)) + 1, extent)};
+  return {std::max<std::int64_t>(static_cast<std::int64_t>(std::floor(low - reach)), 0),
+          std::min<std::int64_t>(static_cast<std::int64_t>(std::ceil(high + reach)), extent)};
 }
 
 }  // namespace

@@ -100,23 +100,50 @@ TEST_F(ImageFile, APartIsDecodedAsTheWholeIs) {
   for (std::size_t kind = 0; kind < kinds.size(); ++kind) {
     for (const std::int64_t channels : {3, 1, 4}) {
       if (channels != 3 && kind > 0) continue;
-      write(jpeg_of(waves(163, 211, channels, static_cast<int>(kind)), kinds[kind]));
+      write(jpeg_of(noise(163, 211, channels, kind), kinds[kind]));
       const DecodedPart all = whole();
       const auto pixels = bytes_of(all.pixels);
-      for (std::int32_t index = 0; index < 12; ++index) {
+      for (std::int32_t index = 0; index < 24; ++index) {
         const auto crop = kernels::draw_crop_box(5, 0, index, 163, 211);
-        const PixelBox box{static_cast<double>(crop.left), static_cast<double>(crop.top), static_cast<double>(crop.left + crop.width),
+        // Where a block of 16 begins and ends, too, and one pixel beside.
+        const std::int64_t shift = index < 12 ? 0 : crop.left - std::min(crop.left / 16 * 16 + index % 3, crop.left);
+        const PixelBox box{static_cast<double>(crop.left - shift), static_cast<double>(crop.top), static_cast<double>(crop.left + crop.width - shift),
                            static_cast<double>(crop.top + crop.height)};
-        const auto expected = resized({ConstView(pixels.data(), DType::u8, all.pixels.shape()), box}, crop.height - 1, crop.width + 5);
+        const std::int64_t height = index % 2 ? crop.height * 2 : crop.height * 6 / 10 + 1, width = index % 4 < 2 ? crop.width * 2 : crop.width * 6 / 10 + 1;
+        const auto expected = resized({ConstView(pixels.data(), DType::u8, all.pixels.shape()), box}, height, width);
         decoder.open(file);
-        const DecodedPart part = decoder.decode(box, crop.height - 1, crop.width + 5);
-        EXPECT_EQ(resized(part, crop.height - 1, crop.width + 5), expected) << kind << " " << channels << " " << index;
-        // And not more than it must: a block of 16 and the margin at each side.
-        EXPECT_LE(part.pixels.extent(1), crop.height + 6);
-        EXPECT_LE(part.pixels.extent(2), crop.width + 6 + 4 + 32);
+        const DecodedPart part = decoder.decode(box, height, width);
+        EXPECT_EQ(resized(part, height, width), expected) << kind << " " << channels << " " << index;
+        // And not more than it must: the filter's reach, a block of 16 and the margin at each side.
+        EXPECT_LE(part.pixels.extent(1), crop.height + 4);
+        EXPECT_LE(part.pixels.extent(2), crop.width + 4 + 2 + 32);
       }
     }
   }
+}
+
+TEST_F(ImageFile, ADrawnBoxIsMirroredOrNot) {
+  write(jpeg_of(waves(90, 110, 3, 1)));
+  int flips = 0;
+  for (std::int32_t index = 0; index < 8; ++index) {
+    const ImageDraw draw{.seed = 3, .epoch = 2, .index = index};
+    std::vector<std::uint8_t> y(20 * 30 * 3);
+    load_image(Context(Device::cpu, 1), decoder, file, 0, &draw, View(y.data(), DType::u8, {1, 20, 30, 3}));
+    const auto crop = kernels::draw_crop_box(3, 2, index, 90, 110);
+    decoder.open(file);
+    const auto expected = resized(decoder.decode({static_cast<double>(crop.left), static_cast<double>(crop.top), static_cast<double>(crop.left + crop.width),
+                                                  static_cast<double>(crop.top + crop.height)},
+                                                 20, 30),
+                                  20, 30);
+    for (std::size_t pixel = 0; pixel < 600; ++pixel) {
+      const std::size_t from = crop.is_flipped ? pixel / 30 * 30 + 29 - pixel % 30 : pixel;
+      ASSERT_TRUE(std::equal(y.begin() + static_cast<std::ptrdiff_t>(3 * pixel), y.begin() + static_cast<std::ptrdiff_t>(3 * pixel + 3),
+                             expected.begin() + static_cast<std::ptrdiff_t>(3 * from)))
+          << index << " " << pixel;
+    }
+    flips += crop.is_flipped;
+  }
+  EXPECT_TRUE(flips > 0 && flips < 8);
 }
 
 TEST_F(ImageFile, ALargePartIsDecodedSmaller) {
@@ -213,6 +240,9 @@ TEST(CentreBox, IsTheMiddleOfTheResizedImage) {
   EXPECT_NEAR(box.top, 16 * 375.0 / 256, 1e-9);
   EXPECT_NEAR(box.right - box.left, 224 * 500.0 / 341, 1e-9);
   EXPECT_NEAR(box.bottom - box.top, 224 * 375.0 / 256, 1e-9);
+  // Halves go to the even number.
+  EXPECT_EQ(centre_box(259, 259, 259, 224, 224).left, 18);
+  EXPECT_EQ(centre_box(257, 257, 257, 224, 224).top, 16);
   const PixelBox square = centre_box(10, 10, 10, 10, 10);
   EXPECT_EQ(square.right, 10);
   EXPECT_EQ(square.top, 0);

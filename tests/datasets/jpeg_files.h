@@ -10,6 +10,8 @@
 
 #include <jpeglib.h>
 
+#include "kernels/common/philox.h"
+
 namespace isda {
 
 struct Picture {
@@ -27,6 +29,15 @@ inline Picture waves(std::int64_t height, std::int64_t width, std::int64_t chann
         picture.bytes.push_back(static_cast<std::uint8_t>(phase < 255 ? phase : 509 - phase));
       }
     }
+  }
+  return picture;
+}
+
+// Nothing that a neighbour could tell.
+inline Picture noise(std::int64_t height, std::int64_t width, std::int64_t channels, std::uint64_t seed) {
+  Picture picture{height, width, channels, {}};
+  for (std::uint64_t i = 0; i < static_cast<std::uint64_t>(height * width * channels); ++i) {
+    picture.bytes.push_back(static_cast<std::uint8_t>(philox(seed, RandomStream::test, 3, i)[0]));
   }
   return picture;
 }
