@@ -11,6 +11,7 @@ void run_backward(const Context& context, const kernels::BatchNormBackward& oper
   kernels::BatchNormBackward parameters = operation;
   parameters.dx = unused;
   parameters.dresidual = {};
+  parameters.addend = {};
   run(context, parameters);
   const Tensor zeros = Tensor::zeros(channels, operation.mean.type(), context.device());
   kernels::BatchNormBackward data = operation;

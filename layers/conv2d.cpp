@@ -97,15 +97,15 @@ Tensor conv2d(const Normalized& x, const Tensor& weight, const Conv2dOptions& op
   const Tensor y = output_of(x.x, weight, options);
   const BatchStatistics statistics = forward(x.x, {.scale = x.scale, .shift = x.shift, .relu = true}, weight, options, y);
 
-  const Tensor result = differentiable(y, {x.x, x.weight, x.bias, weight}, [x, weight, options](const Tensor& dy) {
+  const Tensor result = differentiable(y, {x.x, x.weight, x.bias, weight}, [x, weight, options](const Tensor& dy, Pending& pending) {
     const Tensor dweight = weight_gradient(x.x, {.scale = x.scale, .shift = x.shift, .relu = true}, dy, weight, options);
 
-    // Through the convolution and the ReLU, with the two sums that the normalisation needs; then through it, in place.
+    // Through the convolution and the ReLU, with the two sums that the normalisation needs; then through it, in place, with the gradient that x has already.
     const Tensor sum = Tensor::like(x.mean), sum_centred = Tensor::like(x.mean);
     const Tensor dx =
         data_gradient(dy, weight, x.x, options,
                       {.mask = {.x = x.x, .scale = x.scale, .shift = x.shift}, .sums = {.x = x.x, .mean = x.mean, .sum = sum, .sum_centred = sum_centred}});
-    const Tensor dscale = Tensor::like(x.mean), dbias = Tensor::like(x.mean);
+    const Tensor dscale = Tensor::like(x.mean), dbias = Tensor::like(x.mean), from_elsewhere = pending.take(0);
     run_backward(dy.context(),
                  kernels::BatchNormBackward{.dy = dx,
                                             .x = x.x,
@@ -114,6 +114,7 @@ Tensor conv2d(const Normalized& x, const Tensor& weight, const Conv2dOptions& op
                                             .weight = x.weight,
                                             .sum_dz = sum,
                                             .sum_dz_x = sum_centred,
+                                            .addend = from_elsewhere,
                                             .epsilon = x.epsilon,
                                             .dx = dx,
                                             .dweight = dscale,

@@ -120,6 +120,8 @@ void check(const BatchNormBackward& op) {
   check_per_channel(op.name, "sum_dz_x", op.sum_dz_x, op.x);
   check_like_x(op.name, "dx", op.dx, op.x);
   if (op.dresidual) check_like_x(op.name, "dresidual", op.dresidual, op.x);
+  if (op.addend) check_like_x(op.name, "addend", op.addend, op.x);
+  require(!op.addend || (!op.y && !op.dresidual), "[{}] addend was given beside {}, expected only one of them", op.name, op.y ? "y" : "dresidual");
   require(op.dresidual.data() != op.dx.data(), "[{}] dresidual and dx are the same memory; only one of them may be dy", op.name);
   if (op.dweight) check_per_channel(op.name, "dweight", op.dweight, op.x);
   if (op.dbias) check_per_channel(op.name, "dbias", op.dbias, op.x);
@@ -127,8 +129,8 @@ void check(const BatchNormBackward& op) {
 }
 
 Cost cost(const BatchNormBackward& op) {
-  return {.flop = 4 * size_of(op.x),
-          .bytes = bytes_of(op.dy, op.x, op.y, op.dx, op.dresidual, op.mean, op.variance, op.weight, op.sum_dz, op.sum_dz_x, op.dweight, op.dbias)};
+  return {.flop = (4 + (op.addend ? 1 : 0)) * size_of(op.x),
+          .bytes = bytes_of(op.dy, op.x, op.y, op.addend, op.dx, op.dresidual, op.mean, op.variance, op.weight, op.sum_dz, op.sum_dz_x, op.dweight, op.dbias)};
 }
 
 }  // namespace isda::kernels

@@ -2,7 +2,7 @@
 // Batch normalisation: the passes that write an array, and what is done once a channel. The sums over rows are in reductions.cu.
 //
 //   normalise       x and residual read, y written once
-//   differentiate   dy, x and y read, dx and dresidual written once
+//   differentiate   dy, x and y or an addend read, dx and dresidual written once
 //   Blocks take slices of rows, a thread keeps a packet of channels and folds what belongs to them into two to four coefficients in registers, then walks
 //   down the rows, 16 bytes of each array at a time (kernels/common/channels.cuh). 256 threads a block, at most 396 blocks, all of which an H200 runs at
 //   once; bound by memory: 5 to 10 instructions an element, against the 4 to 20 bytes it moves.
@@ -96,9 +96,12 @@ struct ChannelGradients {
   float *dweight, *dbias;  // null where not wanted
 };
 
-template <bool is_masked, int width, class T>
+// A third array, beside dy and x.
+enum class Third { none, mask, addend };
+
+template <Third kind, int width, class T>
 __global__ void __launch_bounds__(kThreads, 3)
-    differentiate_kernel(ChannelGrid grid, const T* dy, const T* x, const T* y, ChannelGradients channels, float epsilon, T* dx, T* dresidual) {
+    differentiate_kernel(ChannelGrid grid, const T* dy, const T* x, const T* third, ChannelGradients channels, float epsilon, T* dx, T* dresidual) {
   constexpr int batch = kRowBatch<T, width> / 2;
   const ChannelPlace place = channel_place<width>(grid);
   if (!place.is_used) return;
@@ -123,22 +126,23 @@ __global__ void __launch_bounds__(kThreads, 3)
   const std::int64_t step = row_step(grid);
   for_row_batches<batch>(grid, place, [&](std::int64_t offset, auto count) {
     Packed<T, width> rows_dy[batch] = {}, rows_x[batch] = {};
-    [[maybe_unused]] Packed<T, width> rows_y[batch] = {};
+    [[maybe_unused]] Packed<T, width> rows_third[batch] = {};
     load_rows(dy + offset, step, count, rows_dy);
     load_rows(x + offset, step, count, rows_x);
-    if constexpr (is_masked) load_rows(y + offset, step, count, rows_y);
+    if constexpr (kind != Third::none) load_rows(third + offset, step, count, rows_third);
 #pragma unroll
     for (int row = 0; row < batch; ++row) {
       if (row < count) {
         float dz[width], values[width];
-        [[maybe_unused]] float outputs[width];
+        [[maybe_unused]] float thirds[width];
         unpack(rows_dy[row], dz);
         unpack(rows_x[row], values);
-        if constexpr (is_masked) unpack(rows_y[row], outputs);
+        if constexpr (kind != Third::none) unpack(rows_third[row], thirds);
 #pragma unroll
         for (int c = 0; c < width; ++c) {
-          if constexpr (is_masked) dz[c] = outputs[c] > 0 ? dz[c] : 0.0f;
+          if constexpr (kind == Third::mask) dz[c] = thirds[c] > 0 ? dz[c] : 0.0f;
           values[c] = scale[c] * (dz[c] - through_mean[c] - (values[c] - means[c]) * through_variance[c]);
+          if constexpr (kind == Third::addend) values[c] += thirds[c];
         }
         store_packed(dx + offset + row * step, values);
         if (dresidual) store_packed(dresidual + offset + row * step, dz);
@@ -194,7 +198,7 @@ void run(Cuda, const Context& context, const BatchNorm& op) {
 void run(Cuda, const Context& context, const BatchNormBackward& op) {
   const std::int64_t C = op.x.extent(-1), M = op.x.size() / C;
   dispatch_cuda(op.name, op.x.type(), [&]<class T>() {
-    const bool is_aligned = are_aligned({op.dy, op.x, op.y, op.mean, op.variance, op.weight, op.sum_dz, op.sum_dz_x, op.dx, op.dresidual});
+    const bool is_aligned = are_aligned({op.dy, op.x, op.y, op.mean, op.variance, op.weight, op.sum_dz, op.sum_dz_x, op.addend, op.dx, op.dresidual});
     dispatch_width<T>(C, is_aligned, [&]<int width>() {
       const ChannelGrid grid = channel_grid(1, M, C, width, kRowBatch<T, width> / 2);
       const ChannelGradients channels{.mean = op.mean.as<float>(),
@@ -204,9 +208,11 @@ void run(Cuda, const Context& context, const BatchNormBackward& op) {
                                       .sum_dz_x = op.sum_dz_x.as<float>(),
                                       .dweight = op.dweight.as<float>(),
                                       .dbias = op.dbias.as<float>()};
-      const auto kernel = op.y ? differentiate_kernel<true, width, T> : differentiate_kernel<false, width, T>;
-      launch(context, {.name = op.name, .grid = grid.extents(), .block = kThreads}, kernel, grid, elements<T>(op.dy), elements<T>(op.x), elements<T>(op.y),
-             channels, static_cast<float>(op.epsilon), elements<T>(op.dx), elements<T>(op.dresidual));
+      const auto kernel = op.y        ? differentiate_kernel<Third::mask, width, T>
+                          : op.addend ? differentiate_kernel<Third::addend, width, T>
+                                      : differentiate_kernel<Third::none, width, T>;
+      launch(context, {.name = op.name, .grid = grid.extents(), .block = kThreads}, kernel, grid, elements<T>(op.dy), elements<T>(op.x),
+             elements<T>(op.y ? op.y : op.addend), channels, static_cast<float>(op.epsilon), elements<T>(op.dx), elements<T>(op.dresidual));
     });
   });
 }

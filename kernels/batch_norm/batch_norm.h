@@ -75,15 +75,16 @@ struct BatchNormBackwardReduce {
 ISDA_OPERATION(BatchNormBackwardReduce);
 
 // The gradient through the normalisation and through the batch's own mean and variance:
-//   dx[m,c] = weight[c] * invstd[c] * (dz[m,c] - sum_dz[c] / M - (x[m,c] - mean[c]) * invstd[c]^2 * sum_dz_x[c] / M)
+//   dx[m,c] = weight[c] * invstd[c] * (dz[m,c] - sum_dz[c] / M - (x[m,c] - mean[c]) * invstd[c]^2 * sum_dz_x[c] / M) [+ addend[m,c]]
 //   dresidual = dz     dweight = sum_dz_x * invstd     dbias = sum_dz     with invstd = 1 / sqrt(variance + epsilon)
-//   FLOP 4 * M*C   bytes dy, x, y, dx, dresidual once
+//   FLOP 4 * M*C   bytes dy, x, y, addend, dx, dresidual once
 struct BatchNormBackward {
   static constexpr auto name = "batch_norm_backward";
   ConstView dy, x;                   // (...,C)
   ConstView y = {};                  // as x; given exactly when BatchNorm applied its ReLU
   ConstView mean, variance, weight;  // (C), of BatchNorm
   ConstView sum_dz, sum_dz_x;        // (C), of BatchNormBackwardReduce
+  ConstView addend = {};             // as x, optional, beside neither y nor dresidual: the gradient that x has from elsewhere; may be dx where dy is not
   double epsilon = 1e-5;
   View dx;                        // as x, overwritten; may be dy
   View dresidual = {};            // as x, overwritten, optional; may be dy where dx is not

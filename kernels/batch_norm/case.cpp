@@ -98,6 +98,31 @@ const Declare training{CaseOf<Sizes>{
     .tolerance = {.f32 = 2e-6, .bf16 = 2e-2},
 }};
 
+// The gradient of x from elsewhere is added on the way; the sums are given.
+const Declare added{CaseOf<Sizes>{
+    .name = "batch_norm_added",
+    .shapes = {{{1, 1}}, {{5, 3}}, {{2, 7, 5, 17}}, {{3, 8, 8, 16}}, {{2, 9, 9, 20}}, {{600, 4, 4, 16}}, {{13, 150}}},
+    .bench_shapes = {{{64, 32, 32, 120}}},
+    .make =
+        [](Problem& p, const Sizes& s) {
+          const std::int64_t C = s.x[-1];
+          const ConstView dy = p.input("dy", s.x), x = p.input("x", s.x, normal(0.5, 2)), addend = p.input("addend", s.x);
+          p.backward(BatchNormBackward{.dy = dy,
+                                       .x = x,
+                                       .mean = p.parameter("mean", {C}),
+                                       .variance = p.parameter("variance", {C}, uniform(0.5, 2)),
+                                       .weight = p.parameter("weight", {C}),
+                                       .sum_dz = p.parameter("sum_dz", {C}),
+                                       .sum_dz_x = p.parameter("sum_dz_x", {C}),
+                                       .addend = addend,
+                                       .epsilon = 1e-3,
+                                       .dx = p.output("dx", s.x),
+                                       .dweight = p.parameter_output("dweight", {C}),
+                                       .dbias = p.parameter_output("dbias", {C})});
+        },
+    .tolerance = {.f32 = 2e-6, .bf16 = 2e-2},
+}};
+
 // A mean of ten thousand deviations: a variance taken as E[x^2] - E[x]^2 has no correct digit here.
 const Declare large_mean{CaseOf<Sizes>{
     .name = "batch_norm_large_mean",

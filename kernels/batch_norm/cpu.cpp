@@ -36,9 +36,9 @@ void normalise(const float* x, const float* mean, const float* scale, const floa
   }
 }
 
-// dx = scale * (dz - through_mean - (x - mean) * through_variance), dresidual = dz for the rows [begin, end).
-template <bool is_masked, bool has_residual>
-void differentiate(const float* dy, const float* x, const float* y, const float* mean, const float* scale, const float* through_mean,
+// dx = scale * (dz - through_mean - (x - mean) * through_variance) [+ addend], dresidual = dz for the rows [begin, end).
+template <bool is_masked, bool has_residual, bool is_added_to = false>
+void differentiate(const float* dy, const float* x, const float* y, const float* addend, const float* mean, const float* scale, const float* through_mean,
                    const float* through_variance, float* dx, float* dresidual, std::int64_t begin, std::int64_t end, std::int64_t C) {
   for (std::int64_t m = begin; m < end; ++m) {
 #pragma omp simd
@@ -46,7 +46,9 @@ void differentiate(const float* dy, const float* x, const float* y, const float*
       const std::int64_t i = m * C + c;
       float dz = dy[i];
       if constexpr (is_masked) dz = y[i] > 0 ? dz : 0.0f;
-      dx[i] = scale[c] * (dz - through_mean[c] - (x[i] - mean[c]) * through_variance[c]);
+      float value = scale[c] * (dz - through_mean[c] - (x[i] - mean[c]) * through_variance[c]);
+      if constexpr (is_added_to) value += addend[i];
+      dx[i] = value;
       if constexpr (has_residual) dresidual[i] = dz;
     }
   }
@@ -110,12 +112,13 @@ void run(Cpu, const Context& context, const BatchNormBackward& op) {
     if (op.dweight) op.dweight.as<float>()[c] = static_cast<float>(static_cast<double>(sum_dz_x[c]) * invstd);
     if (op.dbias) op.dbias.as<float>()[c] = sum_dz[c];
   }
-  const auto pass = op.y ? (op.dresidual ? differentiate<true, true> : differentiate<true, false>)
-                         : (op.dresidual ? differentiate<false, true> : differentiate<false, false>);
-  const float *dy = op.dy.as<float>(), *x = op.x.as<float>(), *y = op.y.as<float>();
+  const auto unmasked = op.addend ? differentiate<false, false, true> : op.dresidual ? differentiate<false, true> : differentiate<false, false>;
+  const auto pass = op.y ? (op.dresidual ? differentiate<true, true> : differentiate<true, false>) : unmasked;
+  const float *dy = op.dy.as<float>(), *x = op.x.as<float>(), *y = op.y.as<float>(), *addend = op.addend.as<float>();
   float *dx = op.dx.as<float>(), *dresidual = op.dresidual.as<float>();
-  parallel_ranges(context, M, rows_per_range(C),
-                  [=](std::int64_t begin, std::int64_t end) { pass(dy, x, y, mean, scale, through_mean, through_variance, dx, dresidual, begin, end, C); });
+  parallel_ranges(context, M, rows_per_range(C), [=](std::int64_t begin, std::int64_t end) {
+    pass(dy, x, y, addend, mean, scale, through_mean, through_variance, dx, dresidual, begin, end, C);
+  });
 }
 
 }  // namespace isda::kernels

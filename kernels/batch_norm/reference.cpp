@@ -86,7 +86,8 @@ void run(Reference, const Context&, const BatchNormBackward& op) {
     const double invstd = inverse_deviation(op.variance.at(c), op.epsilon);
     const double through_mean = op.sum_dz.at(c) / rows;
     const double through_variance = (op.x.at_offset(i) - op.mean.at(c)) * invstd * invstd * op.sum_dz_x.at(c) / rows;
-    op.dx.set_offset(op.weight.at(c) * invstd * (dz - through_mean - through_variance), i);
+    const double addend = op.addend ? op.addend.at_offset(i) : 0;
+    op.dx.set_offset(op.weight.at(c) * invstd * (dz - through_mean - through_variance) + addend, i);
     if (op.dresidual) op.dresidual.set_offset(dz, i);
   }
   for (std::int64_t c = 0; c < C; ++c) {

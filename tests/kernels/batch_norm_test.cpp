@@ -270,6 +270,8 @@ TEST(BatchNormChecks, SayWhatWasGotAndExpected) {
   const BatchNormBackward backward{.dy = dy, .x = x, .mean = two, .variance = two, .weight = two, .sum_dz = two, .sum_dz_x = two, .dx = y};
   EXPECT_EQ(message(with(backward, [&](auto& op) { op.dresidual = op.dx; })),
             "[batch_norm_backward] dresidual and dx are the same memory; only one of them may be dy");
+  EXPECT_EQ(message(with(backward, [&](auto& op) { op.addend = other; })), "[batch_norm_backward] addend is (2,4), expected (4,2): the shape of x");
+  EXPECT_EQ(message(with(backward, [&](auto& op) { op.addend = op.y = dy; })), "[batch_norm_backward] addend was given beside y, expected only one of them");
   EXPECT_EQ(message(with(backward, [&](auto& op) { op.dweight = three; })), "[batch_norm_backward] dweight is (3), expected (2): the channels of x (4,2)");
   EXPECT_EQ(message(backward), "nothing was thrown");
 }

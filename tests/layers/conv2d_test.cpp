@@ -156,6 +156,29 @@ TEST(FusedBatchNorm, Gradients) {
   }
 }
 
+// Beside a shortcut: the gradient that comes through it is added on the way through the normalisation, not in a pass of its own.
+TEST(FusedBatchNorm, GradientsBesideAShortcut) {
+  const PlacementScope scope(kExact);
+  for (const bool is_training : {true, false}) {
+    SCOPED_TRACE(is_training ? "training" : "evaluation");
+    BatchNorm bn(3);
+    randomise(bn, 40);
+    fill_uniform(bn.running_variance, 0.5, 2, 1, RandomStream::test, 43);
+    bn.train(is_training);
+    const Tensor x = random_parameter({2, 4, 4, 3}, 41), first = random_parameter({3, 1, 1, 3}, 44), second = random_parameter({3, 3, 3, 3}, 42);
+    const auto block = [&] {
+      const Tensor h = conv2d(x, first, {.kernel = 1});
+      return add(conv2d(bn.relu_on_load(h), second, {.padding = 1}), h);
+    };
+    expect_gradients({{"x", x}, {"bn.weight", bn.weight}, {"bn.bias", bn.bias}, {"first", first}, {"second", second}}, block);
+    for (const Tensor& leaf : {x, bn.weight, bn.bias, first, second}) clear_gradient(leaf);
+    const Tensor sum = weighted_sum(block());
+    const OperationLog log;
+    backward(sum);
+    for (const auto& [name, cost] : log.entries()) EXPECT_NE(std::string_view(name), "add");
+  }
+}
+
 // ---- the statistics left with the output ----
 
 TEST(Conv2dStatistics, AreThoseOfTheOutput) {

@@ -92,6 +92,16 @@ TEST(DenseNet, StatisticsAreComputedOnceABlock) {
   EXPECT_EQ(std::count(names.begin(), names.end(), "concat"), 3 * 5) << "of maps, means and variances";
 }
 
+// What a layer's input is given by the layers behind it is added on the way through its first normalisation.
+TEST(DenseNet, GradientsAreAddedOnTheWay) {
+  const PlacementScope scope({Device::cpu, DType::f32});
+  const DenseNet network(kSmall);
+  const Tensor loss = cross_entropy(network.logits(random_tensor({2, 8, 8, 3}, 1, {Device::cpu, DType::f32})), labels_of({1, 7}, Device::cpu)).loss;
+  const OperationLog log;
+  backward(loss);
+  for (const auto& [name, cost] : log.entries()) EXPECT_NE(std::string_view(name), "add");
+}
+
 TEST(DenseNet, MembersGoByTheirNames) {
   EXPECT_EQ(find_network("densenet_bc40_8").description, "DenseNet-BC-40_8 for 32x32 images");
   EXPECT_EQ(find_network("densenet_bc10_4").make(10)->feature_width(), 9);
