@@ -4,8 +4,8 @@
 //
 //   Which step comes next is the same for all threads of a block: each draws it for itself, sixty integer instructions, and no barrier.
 //   What depends on a byte alone goes through a table of 256 bytes a channel in shared memory; histograms are counted by atomics on integers there, whose sum
-//   is the same in every order; a warp a channel makes tables of them, eight bins a lane. bytes: each image read once and written once; 16 bytes at a time on
-//   the way out
+//   is the same in every order; a warp a channel makes tables of them, eight bins a lane.
+//   Each image is read once and written once, 16 bytes at a time on the way out.
 #include "kernels/image_policy/image_policy.h"
 
 #include "kernels/common/simt.cuh"

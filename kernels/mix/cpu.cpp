@@ -10,6 +10,7 @@ namespace isda::kernels {
 
 void run(Cpu, const Context& context, const Mix& op) {
   check_cpu(op.name, op.x);
+  check_place(op);
   const auto [N, H, W, C] = op.x.extents<4>();
   const std::int64_t size = H * W * C;
   const float weight = *op.weight.as<float>(), rest = 1 - weight;

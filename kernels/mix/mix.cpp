@@ -19,4 +19,13 @@ void check(const Mix& op) {
 
 Cost cost(const Mix& op) { return {.flop = 3.0 * static_cast<double>(op.x.size()), .bytes = static_cast<double>(2 * op.x.bytes() + op.y.bytes())}; }
 
+void check_place(const Mix& op) {
+  const auto [N, H, W, C] = op.x.extents<4>();
+  const std::int32_t* place = op.place.as<std::int32_t>();
+  require(place[0] >= 0 && place[0] < N, "[{}] the shift is {}, expected 0 to {}: x is {}", op.name, place[0], N - 1, op.x.shape());
+  const bool is_box = 0 <= place[1] && place[1] <= place[3] && place[3] <= H && 0 <= place[2] && place[2] <= place[4] && place[4] <= W;
+  require(is_box, "[{}] the box is rows {} to {} and columns {} to {}, expected them in order and of x {}", op.name, place[1], place[3], place[2], place[4],
+          op.x.shape());
+}
+
 }  // namespace isda::kernels

@@ -29,7 +29,8 @@ __global__ void __launch_bounds__(kThreads) mix_kernel(Images images, const T* x
   const int top = __ldg(place + 1), left = __ldg(place + 2), bottom = __ldg(place + 3), right = __ldg(place + 4);
   float own[width], other[width];
   load_packed(x + n * size + first, own);
-  load_packed(x + (n + __ldg(place)) % N * size + first, other);
+  const std::int64_t shifted = (n + __ldg(place)) % N;
+  load_packed(x + (shifted < 0 ? shifted + N : shifted) * size + first, other);
 #pragma unroll
   for (int i = 0; i < width; ++i) {
     const int pixel = (first + i) / C, h = pixel / W, w = pixel % W;

@@ -5,6 +5,7 @@
 namespace isda::kernels {
 
 void run(Reference, const Context&, const Mix& op) {
+  check_place(op);
   const auto [N, H, W, C] = op.x.extents<4>();
   const double weight = op.weight.at(0), shift = op.place.at(0), top = op.place.at(1), left = op.place.at(2), bottom = op.place.at(3), right = op.place.at(4);
   for (const auto [n, h, w, c] : grid(N, H, W, C)) {
