@@ -3,12 +3,14 @@
 """Downloads from servers of every kind, on this machine.   download_test.py DOWNLOAD_FILE PROGRAM
 
 A server's behaviour is the first part of its URL: /ranges/NAME, /whole/NAME (knows no ranges), /cut/NAME (breaks off after 100,000 bytes, every time),
-/stuck/NAME (breaks off before the first byte), /busy/NAME (503, twice), /moved/NAME (to /ranges/).
+/stuck/NAME (breaks off before the first byte), /busy/NAME (503, then 429, then well), /moved/NAME (to /ranges/),
+/slow/NAME (10,000 bytes in 20 ms).
 """
 import functools
 import hashlib
 import http.server
 import os
+import pty
 import random
 import re
 import signal
@@ -36,14 +38,14 @@ class Server(http.server.BaseHTTPRequestHandler):
         if name == "absent":
             return self.refuse(404)
         if kind == "busy" and len(self.server.requests) < 3:
-            return self.refuse(503)
+            return self.refuse(503 if len(self.server.requests) == 1 else 429)
         if kind == "moved":
             self.send_response(302)
             self.send_header("Location", "/ranges/" + name)
             self.send_header("Content-Length", "3")
             self.end_headers()
             return self.wfile.write(b"no!")
-        content = CONTENT if name != "cifar-10-binary.tar.gz" else b"not it"
+        content = b"not it" if kind == "ranges" and name == "cifar-10-binary.tar.gz" else CONTENT
         begin = 0
         ranged = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
         if ranged and kind != "whole":
@@ -228,6 +230,22 @@ class DownloadTest(unittest.TestCase):
         done = run("svhn", "--mirror", self.url("ranges", "").rstrip("/"), "--data-dir", "elsewhere")
         self.assertIn("train_32x32.mat has the MD5", done.stderr)
         self.assertEqual(run("cifar10", "--mirror", "ftp://127.0.0.1/").returncode, 1)
+
+    def test_a_bar_on_a_terminal(self):
+        main, terminal = pty.openpty()
+        process = subprocess.Popen([PROGRAM, "data", "download", "cifar10", "--mirror", self.url("slow", ""), "--data-dir", self.folder], stdout=terminal,
+                                   stderr=subprocess.DEVNULL, env={**os.environ, "no_proxy": "127.0.0.1"})
+        os.close(terminal)
+        seen = b""
+        try:
+            while chunk := os.read(main, 4096):
+                seen += chunk
+        except OSError:  # Linux ends a closed terminal with EIO
+            pass
+        os.close(main)
+        self.assertEqual(process.wait(timeout=60), 1)
+        self.assertRegex(seen, rb"\r\x1b\[K\[#+\.+\] 0\.[123] of 0\.4 MB 0\.\d MB/s 0:0\d left")
+        self.assertTrue(seen.endswith(b"\r\x1b[K"), seen[-60:])
 
 
 if __name__ == "__main__":

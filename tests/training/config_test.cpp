@@ -91,6 +91,11 @@ TEST(Config, ChecksEveryField) {
   EXPECT_EQ(error([](TrainConfig& c) { c.covariance = "lowrank:0"; }),
             "--covariance is 'lowrank:0', expected full, diagonal or lowrank:R with R directions, 1 or more, e.g. lowrank:64");
   EXPECT_NE(error([](TrainConfig& c) { c.dropout = 1; }).find("--dropout is 1, expected 0 to 0.999"), std::string::npos);
+  EXPECT_NE(error([](TrainConfig& c) { c.validation = -1; }).find("--validation is -1, expected 0 to"), std::string::npos);
+  EXPECT_NE(error([](TrainConfig& c) { c.image_size = 0; }).find("--image-size is 0, expected 1 to 16384"), std::string::npos);
+  EXPECT_EQ(error([](TrainConfig& c) { c.resize = 223; }), "--resize is 223, expected --image-size, which is 224, or more");
+  EXPECT_NE(error([](TrainConfig& c) { c.on_corrupt = "skp"; }).find("--on-corrupt is 'skp', expected one of fail, skip; did you mean 'skip'?"),
+            std::string::npos);
   EXPECT_NE(error([](TrainConfig& c) { c.milestones = {0}; }).find("--milestones"), std::string::npos);
 }
 
