@@ -38,7 +38,7 @@ const Declare resized_crop{CaseOf<Sizes>{
           const View y = p.output("y", {s.N, s.h, s.w, s.C}, DType::u8);
           p.forward(ResizedCrop{.x = x, .boxes = boxes, .flips = flips, .y = y});
         },
-    .tolerance = {},
+    .tolerance = {.f32 = 0, .bf16 = 0},
 }};
 
 }  // namespace

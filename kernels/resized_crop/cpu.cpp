@@ -32,7 +32,6 @@ Sums four_bytes(const std::uint8_t* from) {
 void store_rounded(std::uint8_t* to, Sums sums) {
   using Bytes = std::uint8_t __attribute__((vector_size(4)));
   sums = (sums + (1 << (kWeightBits - 1))) >> kWeightBits;
-  sums = sums > 255 ? Sums{} + 255 : sums;
   const Bytes bytes = __builtin_convertvector(sums, Bytes);
   std::memcpy(to, &bytes, 4);
 }

@@ -145,15 +145,23 @@ class CifarArchive : public testing::Test {
 
 TEST_F(CifarArchive, IsReadAsItWasDownloaded) {
   write_gzip(file, files());
+  const Dataset dataset = load_dataset("cifar10", folder.path());
+  ASSERT_EQ(dataset.train.images().shape(), (Shape{50000, 32, 32, 3}));
+  ASSERT_EQ(dataset.test.size(), 10000);
+  EXPECT_EQ(dataset.class_names[9], "truck");
+  EXPECT_EQ(dataset.train.labels[10000], 7);
+  EXPECT_EQ(dataset.train.images().at(10000, 0, 0, 0), 11);
+  EXPECT_EQ(dataset.train.images().at(10000, 0, 1, 0), 12);
+  EXPECT_EQ(class_counts(dataset.train, 10)[0], 49999);
+}
+
+TEST_F(CifarArchive, MayBeNamedItself) {
+  write_gzip(file, entry("cifar-10-batches-bin/data_batch_1.bin", "first") + entry("cifar-10-batches-bin/other", "second") + kEnd);
+  const CifarFormat format{.dataset = "cifar10", .label_kinds = {10}, .advice = "none"};
   for (const fs::path& given : {folder.path(), file}) {
-    const Dataset dataset = load_dataset("cifar10", given);
-    ASSERT_EQ(dataset.train.images().shape(), (Shape{50000, 32, 32, 3}));
-    ASSERT_EQ(dataset.test.size(), 10000);
-    EXPECT_EQ(dataset.class_names[9], "truck");
-    EXPECT_EQ(dataset.train.labels[10000], 7);
-    EXPECT_EQ(dataset.train.images().at(10000, 0, 0, 0), 11);
-    EXPECT_EQ(dataset.train.images().at(10000, 0, 1, 0), 12);
-    EXPECT_EQ(class_counts(dataset.train, 10)[0], 49999);
+    const CifarFiles found(format, given, {.file = "data_batch_1.bin", .folder = "cifar-10-batches-bin", .archive = "cifar-10-binary.tar.gz"});
+    EXPECT_EQ(text_of(found.file("other").content), "second");
+    EXPECT_EQ(found.file("other").path, file / "cifar-10-batches-bin/other");
   }
 }
 
