@@ -76,7 +76,7 @@ __global__ void __launch_bounds__(ChannelGrid::kThreads) shake_backward_kernel(c
   const auto [p, q] = factors_of<ShakePass::backward>(shaken, db != nullptr, place.image);
   const std::int64_t step = row_step(grid), narrow_step = step_of_narrow(shaken);
   const bool has_shortcut = dshortcut && place.channel < shaken.narrow;
-  T* to = dshortcut + first_of_narrow(shaken, place);
+  T* to = has_shortcut ? dshortcut + first_of_narrow(shaken, place) : nullptr;
   for_row_batches<batch>(grid, place, [&](std::int64_t offset, auto count) {
     Packed<T, width> rows[batch] = {};
     load_rows(dy + offset, step, count, rows);
@@ -95,7 +95,7 @@ __global__ void __launch_bounds__(ChannelGrid::kThreads) shake_backward_kernel(c
         if (has_shortcut) store_packed(to + row * narrow_step, gradient);
       }
     }
-    to += batch * narrow_step;
+    if (has_shortcut) to += batch * narrow_step;
   });
 }
 
