@@ -2,11 +2,9 @@
 // `isda data preview`: training images as a network sees them. A row an image: itself, and what it is in the epochs that follow.
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 
 #include "apps/command.h"
 #include "apps/png.h"
-#include "datasets/augmentation.h"
 #include "datasets/dataset.h"
 #include "datasets/loader.h"
 
@@ -38,50 +36,18 @@ void add_preview_flags(CLI::App& app, PreviewFlags& flags) {
   app.add_option("--cutout-holes", flags.names.cutout_holes, "as of isda train")->check(CLI::Range(1, 1024))->capture_default_str();
 }
 
-// The first training images in the bytes of an epoch, by the operations that training makes its batches with.
-class Bytes {
- public:
-  Bytes(const Dataset& dataset, const PreviewFlags& flags)
-      : split_(dataset.train),
-        count_(std::min(flags.images, split_.size())),
-        seed_(flags.seed),
-        mean_(dataset.mean.begin(), dataset.mean.end()),
-        deviation_(dataset.deviation.begin(), dataset.deviation.end()),
-        indices_(static_cast<std::size_t>(count_)),
-        pixels_(static_cast<std::size_t>(count_ * split_.image_bytes())) {
-    std::iota(indices_.begin(), indices_.end(), 0);
-  }
-
-  std::int64_t count() const { return count_; }
-
-  std::vector<std::uint8_t> made(const Augmenter& augmenter, std::int32_t epoch, bool is_augmented) {
-    const std::int64_t C = split_.channels;
-    augmenter.run(context_, kernels::Augment{.images = split_.images(),
-                                             .indices = ConstView(indices_.data(), DType::i32, {count_}),
-                                             .mean = ConstView(mean_.data(), DType::f32, {C}),
-                                             .deviation = ConstView(deviation_.data(), DType::f32, {C}),
-                                             .epoch = ConstView(&epoch, DType::i32, {1}),
-                                             .seed = seed_,
-                                             .padding = is_augmented ? kCropPadding : 0,
-                                             .flip = is_augmented,
-                                             .y = View(pixels_.data(), DType::f32, {count_, split_.height, split_.width, C})});
-    std::vector<std::uint8_t> bytes;
-    for (std::size_t i = 0; i < pixels_.size(); ++i) {
-      const std::size_t c = i % static_cast<std::size_t>(C);
-      bytes.push_back(static_cast<std::uint8_t>(std::clamp(std::lround(pixels_[i] * deviation_[c] + mean_[c]), 0L, 255L)));
+// The images of an epoch as bytes again, which a loader has normalised.
+std::vector<std::uint8_t> bytes_of(Loader& loader, std::int32_t epoch, const Dataset& dataset) {
+  std::vector<std::uint8_t> bytes;
+  for (const Batch& batch : loader.epoch(epoch)) {
+    const auto* values = batch.images.as<float>();
+    for (std::int64_t i = 0; i < batch.images.size(); ++i) {
+      const auto c = static_cast<std::size_t>(i % batch.images.extent(3));
+      bytes.push_back(static_cast<std::uint8_t>(std::clamp(std::lround(values[i] * dataset.deviation[c] + dataset.mean[c]), 0L, 255L)));
     }
-    return bytes;
   }
-
- private:
-  const Split& split_;
-  const std::int64_t count_;
-  const std::uint64_t seed_;
-  std::vector<float> mean_, deviation_;
-  std::vector<std::int32_t> indices_;
-  std::vector<float> pixels_;
-  Context context_{Device::cpu};
-};
+  return bytes;
+}
 
 // Images in rows and columns, small ones enlarged, on white.
 class Sheet {
@@ -124,18 +90,23 @@ int run_preview(const PreviewFlags& flags) {
   }();
   const Dataset dataset = load_dataset(flags.dataset, flags.data_dir);
   const Split& split = dataset.train;
-  Bytes bytes(dataset, flags);
-  Sheet sheet(bytes.count(), 1 + flags.draws, split);
-  const auto put_column = [&](std::int64_t column, const std::vector<std::uint8_t>& images) {
-    for (std::int64_t row = 0; row < bytes.count(); ++row) sheet.put(row, column, images.data() + row * split.image_bytes());
+  const std::int64_t images = std::min(flags.images, split.size());
+  Sheet sheet(images, 1 + flags.draws, split);
+  const auto put_column = [&](std::int64_t column, const std::vector<std::uint8_t>& bytes) {
+    for (std::int64_t row = 0; row < images; ++row) sheet.put(row, column, bytes.data() + row * split.image_bytes());
   };
-  put_column(0, bytes.made(Augmenter({}, split.height, split.width, Device::cpu), 0, false));
-  const Augmenter augmenter(augmentation, split.height, split.width, Device::cpu);
+  // NOTE: by the loader that training takes its batches from.
+  LoaderOptions options{.batch_size = images, .seed = flags.seed, .is_shuffled = false, .is_augmented = false, .limit = images, .workers = 0};
+  Loader plain(split, dataset.mean, dataset.deviation, options);
+  put_column(0, bytes_of(plain, 0, dataset));
+  options.is_augmented = flags.augment;
+  options.augmentation = augmentation;
+  Loader augmented(split, dataset.mean, dataset.deviation, options);
   // NOTE: epochs are counted from 0 where they are drawn from.
-  for (std::int32_t draw = 0; draw < flags.draws; ++draw) put_column(1 + draw, bytes.made(augmenter, flags.epoch - 1 + draw, flags.augment));
+  for (std::int32_t draw = 0; draw < flags.draws; ++draw) put_column(1 + draw, bytes_of(augmented, flags.epoch - 1 + draw, dataset));
   write_png(flags.output, sheet.picture());
-  fmt::print("{}: {} images of {}, each as it is and in {} epochs from epoch {} on, seed {}; {}x{} pixels\n", flags.output, bytes.count(), dataset.name,
-             flags.draws, flags.epoch, flags.seed, sheet.picture().width, sheet.picture().height);
+  fmt::print("{}: {} images of {}, each as it is and in {} epochs from epoch {} on, seed {}; {}x{} pixels\n", flags.output, images, dataset.name, flags.draws,
+             flags.epoch, flags.seed, sheet.picture().width, sheet.picture().height);
   return 0;
 }
 

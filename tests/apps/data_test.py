@@ -8,6 +8,27 @@ import zlib
 import program
 
 
+def philox(seed, stream, a, b):
+    """kernels/common/philox.h: four words of 32 bits."""
+    most = 0xFFFFFFFF
+    words = [b & most, b >> 32, a & most, a >> 32]
+    key = [seed & most, seed >> 32 ^ stream * 0x85EBCA6B & most]
+    for _ in range(10):
+        first, second = 0xD2511F53 * words[0], 0xCD9E8D57 * words[2]
+        words = [second >> 32 ^ words[1] ^ key[0], second & most, first >> 32 ^ words[3] ^ key[1], first & most]
+        key = [key[0] + 0x9E3779B9 & most, key[1] + 0xBB67AE85 & most]
+    return words
+
+
+def cropped(pixels, seed, epoch, index):
+    """What training makes of a 32x32 image in an epoch, counted from 0: a crop of the image with 4 pixels reflected around it, perhaps flipped."""
+    words = philox(seed, 3, epoch, index)
+    top, left, is_flipped = words[0] * 9 >> 32, words[1] * 9 >> 32, words[2] >> 31
+    at = [abs(i) if i < 32 else 62 - i for i in range(-4, 36)]
+    columns = range(31, -1, -1) if is_flipped else range(32)
+    return [pixels[32 * at[h + top] + at[w + left]] for h in range(32) for w in columns]
+
+
 class DataTest(program.ProgramTest):
     def files(self, folder):
         result = {}
@@ -88,6 +109,9 @@ class DataTest(program.ProgramTest):
         planes = [record[1 + 1024 * c:1025 + 1024 * c] for c in range(3)]
         self.assertEqual(self.tile(rows, 0, 0), [bytes(pixel) for pixel in zip(*planes)])
         self.assertNotEqual(self.tile(rows, 0, 1), self.tile(rows, 0, 2))
+        for row in range(3):
+            for draw in range(2):
+                self.assertEqual(self.tile(rows, row, 1 + draw), cropped(self.tile(rows, row, 0), 4, draw, row), (row, draw))
         # The second epoch is the first of a sheet that begins there; other seeds and policies make other images; a hole is of one colour.
         self.succeeds(*words, "--output", "later.png", "--seed", "4", "--epoch", "2")
         self.assertEqual(self.tile(self.picture("later.png")[2], 2, 1), self.tile(rows, 2, 2))
