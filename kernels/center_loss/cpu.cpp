@@ -9,7 +9,8 @@ namespace isda::kernels {
 
 void run(Cpu, const Context& context, const CenterLoss& op) {
   check_cpu(op.name, op.features);
-  const auto [N, A] = op.features.extents<2>();
+  // NOTE: clang lends no structured bindings to OpenMP.
+  const std::int64_t N = op.features.extent(0), A = op.features.extent(1);
   const std::int64_t C = op.centers.extent(0);
   check_labels(op.name, op.labels, C);
   Scratch scratch = context.scratch();

@@ -34,7 +34,8 @@ void run(Cpu, const Context&, const LargeMargin& op) {
 
 void run(Cpu, const Context&, const LargeMarginBackward& op) {
   check_cpu(op.name, op.features);
-  const auto [C, A] = op.weight.extents<2>();
+  // NOTE: clang lends no structured bindings to OpenMP.
+  const std::int64_t C = op.weight.extent(0), A = op.weight.extent(1);
   check_labels(op.name, op.labels, C);
   std::fill_n(op.dweight.as<float>(), C * A, 0.0f);
   for (std::int64_t n = 0; n < op.labels.size(); ++n) {

@@ -31,7 +31,8 @@ void run(Cpu, const Context& context, const Shake& op) {
   const std::uint32_t now = now_of(op.rule, has_two, op.step);
   const float *shortcut = op.shortcut.as<float>(), *a = op.a.as<float>(), *b = op.b.as<float>();
   parallel_for(context, N * H, [=, H = H, rule = op.rule, y = op.y.as<float>()](std::int64_t row) {
-    const auto [p, q] = shake_factors(rule, has_two, ShakePass::forward, now, static_cast<std::uint64_t>(row / H));
+    const ShakeFactors factors = shake_factors(rule, has_two, ShakePass::forward, now, static_cast<std::uint64_t>(row / H));
+    const float p = factors.a, q = factors.b;
     for (std::int64_t stretch = row * of.count; stretch < (row + 1) * of.count; ++stretch) {
       const std::int64_t first = stretch * of.wide;
       const float* s = shortcut + stretch * of.narrow;
@@ -59,7 +60,8 @@ void run(Cpu, const Context& context, const ShakeBackward& op) {
   const float* dy = op.dy.as<float>();
   float *da = op.da.as<float>(), *db = op.db.as<float>(), *dshortcut = op.dshortcut.as<float>();
   parallel_for(context, N * H, [=, H = H, W = W, C = C, rule = op.rule](std::int64_t row) {
-    const auto [p, q] = shake_factors(rule, has_two, ShakePass::backward, now, static_cast<std::uint64_t>(row / H));
+    const ShakeFactors factors = shake_factors(rule, has_two, ShakePass::backward, now, static_cast<std::uint64_t>(row / H));
+    const float p = factors.a, q = factors.b;
     const std::int64_t begin = row * W * C, end = begin + W * C;
 #pragma omp simd
     for (std::int64_t i = begin; i < end; ++i) da[i] = p * dy[i];

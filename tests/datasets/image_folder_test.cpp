@@ -2,6 +2,7 @@
 // Folders of JPEG files: what is in them, what is wrong with them, and the batches that are made of them.
 #include "datasets/image_folder.h"
 
+#include <algorithm>
 #include <numeric>
 #include <set>
 
@@ -130,6 +131,29 @@ TEST_F(ImageFolder, BatchesDoNotDependOnTheWorkers) {
                            one.images.begin() + place * 768))
         << n;
   }
+}
+
+// A policy and Cutout do to what was decoded what they do to the same bytes in memory: their draws are those of the image's index.
+TEST_F(ImageFolder, PoliciesAreOfWhatWasDecoded) {
+  const Dataset dataset = load();
+  const std::vector<double> zeros(3, 0), ones(3, 1);
+  LoaderOptions options{.batch_size = 5, .seed = 3};
+  Loader plain(dataset.train, zeros, ones, options);
+  const Taken decoded = take(plain, 2);
+  Split in_memory{.height = 16, .width = 16, .labels = dataset.train.labels};
+  in_memory.pixels.resize(decoded.images.size());
+  const auto image_size = static_cast<std::ptrdiff_t>(in_memory.image_bytes());
+  for (std::size_t n = 0; n < decoded.indices.size(); ++n)
+    std::copy_n(decoded.images.begin() + static_cast<std::ptrdiff_t>(n) * image_size, image_size, in_memory.pixels.begin() + decoded.indices[n] * image_size);
+
+  options.augmentation = augmentation_of({.policy = "randaugment:2:9", .cutout = 6});
+  options.workers = 2;
+  Loader of_files(dataset.train, zeros, ones, options);
+  options.is_augmented = false;
+  Loader of_memory(in_memory, zeros, ones, options);
+  const Taken got = take(of_files, 2);
+  EXPECT_TRUE(got == take(of_memory, 2));
+  EXPECT_NE(got.images, decoded.images);
 }
 
 TEST_F(ImageFolder, EvaluationTakesTheMiddleNormalised) {

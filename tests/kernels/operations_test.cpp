@@ -153,8 +153,8 @@ class Threads : public testing::Test {
   Make make_;
 };
 
-// Of a problem that ThreadSanitizer sees.
-constexpr std::size_t kMostBytesOfThreads = 1 << 20;
+// Of a problem that a sanitizer sees.
+constexpr std::size_t kMostBytesOfSanitizers = 1 << 20;
 
 std::size_t bytes_of(const Problem& problem) {
   std::size_t bytes = 0;
@@ -171,8 +171,8 @@ class Cuda : public testing::Test {
   void TestBody() override {
     if (!cuda::card().is_usable) GTEST_SKIP() << cuda::card().description;
     Problem expected = problem_of(make_, type_, test_seed());
-    if (kSeesThreads && bytes_of(expected) > kMostBytesOfThreads)
-      GTEST_SKIP() << "left to the other sanitizers: minutes, for accesses that smaller shapes make, too";
+    if (kIsSanitized && bytes_of(expected) > kMostBytesOfSanitizers)
+      GTEST_SKIP() << "not under a sanitizer: minutes, for accesses that smaller shapes make, too";
     SCOPED_TRACE(fmt::format("ISDA_TEST_SEED={} {} {}", test_seed(), name_of(type_), expected.label()));
     expected.run(Context(Device::reference));
     Comparison comparison(make_, expected, type_, tolerance_, products_ == F32Products::tf32);

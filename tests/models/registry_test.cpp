@@ -4,6 +4,9 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <map>
+
 #include "tests/core/expect_error.h"
 
 namespace isda {
@@ -26,6 +29,23 @@ TEST(Registry, ListsTheNetworksOfThePaper) {
        {"preact_resnet110", "preact_resnet164", "se_resnet110", "wide_resnet16_8", "wide_resnet28_10", "se_wide_resnet28_10", "resnext29_8x64",
         "resnext29_16x64", "shake_shake26_2x32", "shake_shake26_2x112", "pyramidnet272_200", "shakedrop_pyramidnet272_200"}) {
     EXPECT_EQ(std::count(names.begin(), names.end(), name), 1) << name;
+  }
+}
+
+TEST(Registry, ParametersAreThoseStatedToTheirLastDigit) {
+  // Those that their papers count in another way: which, the registry says behind the paper's name.
+  const std::map<std::string, double> counted_otherwise{
+      {"preact_resnet1001", 10.33}, {"shake_shake26_2x112", 35.64}, {"pyramidnet110_270", 28.49}, {"shakedrop_pyramidnet110_270", 28.49}};
+  for (const auto& entry : networks()) {
+    if (entry.paper_parameters == 0) continue;
+    const double millions = static_cast<double>(entry.make(entry.paper_classes)->parameter_count()) / 1e6, tenths = 10 * entry.paper_parameters;
+    if (const auto other = counted_otherwise.find(entry.name); other != counted_otherwise.end()) {
+      EXPECT_NEAR(millions, other->second, 0.005) << entry.name;
+      continue;
+    }
+    const double last_digit = std::abs(tenths - std::round(tenths)) < 1e-9 ? 0.1 : 0.01;
+    // NOTE: some round, some cut off: ResNet-32 has 0.467 million and "0.46M".
+    EXPECT_TRUE(millions > entry.paper_parameters - last_digit / 2 && millions < entry.paper_parameters + last_digit) << entry.name << " " << millions;
   }
 }
 
