@@ -41,7 +41,9 @@ __global__ void __launch_bounds__(ChannelGrid::kThreads) shake_kernel(const __gr
   const ChannelGrid& grid = shaken.grid;
   const ChannelPlace place = channel_place<width>(grid);
   if (!place.is_used) return;
-  const auto [p, q] = factors_of<ShakePass::forward>(shaken, b != nullptr, place.image);
+  // NOTE: clang lends no structured bindings to lambdas.
+  const ShakeFactors factors = factors_of<ShakePass::forward>(shaken, b != nullptr, place.image);
+  const float p = factors.a, q = factors.b;
   const std::int64_t step = row_step(grid), narrow_step = step_of_narrow(shaken);
   const bool has_shortcut = place.channel < shaken.narrow;
   const T* from = shortcut + first_of_narrow(shaken, place);
@@ -73,7 +75,9 @@ __global__ void __launch_bounds__(ChannelGrid::kThreads) shake_backward_kernel(c
   const ChannelGrid& grid = shaken.grid;
   const ChannelPlace place = channel_place<width>(grid);
   if (!place.is_used) return;
-  const auto [p, q] = factors_of<ShakePass::backward>(shaken, db != nullptr, place.image);
+  // NOTE: clang lends no structured bindings to lambdas.
+  const ShakeFactors factors = factors_of<ShakePass::backward>(shaken, db != nullptr, place.image);
+  const float p = factors.a, q = factors.b;
   const std::int64_t step = row_step(grid), narrow_step = step_of_narrow(shaken);
   const bool has_shortcut = dshortcut && place.channel < shaken.narrow;
   T* to = has_shortcut ? dshortcut + first_of_narrow(shaken, place) : nullptr;

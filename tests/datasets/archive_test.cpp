@@ -84,7 +84,7 @@ TEST_F(ArchiveFile, TruncatedAnywhereIsAnError) {
   EXPECT_EQ(error(), "");
   for (const std::size_t bytes : {std::size_t{11}, std::size_t{600}, whole.size() / 2, whole.size() - 20, whole.size() - 8, whole.size() - 1}) {
     write_text(file, whole.substr(0, bytes));
-    EXPECT_PRED2(contains, error(), "[" + file.string() + "] ") << bytes;
+    EXPECT_PRED2(contains, error(), fmt::format("[{}] ", file.string())) << bytes;
     EXPECT_PRED2(contains, error(), "truncated") << bytes;
     EXPECT_PRED2(contains, error(), "get another") << bytes;
   }
