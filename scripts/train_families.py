@@ -54,7 +54,7 @@ def train(arguments, family, model):
     run = os.path.join(arguments.output, family)
     command = [arguments.program, "train", "--dataset", arguments.dataset, "--data-dir", arguments.data_dir, "--model", model, "--loss", arguments.loss,
                "--epochs", str(arguments.epochs), "--train-limit", str(arguments.images), "--batch-size", str(arguments.batch_size), "--lr", str(arguments.lr),
-               "--schedule", "cosine", "--validation", "200", "--log-steps", "1", "--device", arguments.device, "--output", run]
+               "--schedule", "constant", "--validation", "200", "--log-steps", "1", "--device", arguments.device, "--output", run]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode != 0:
         print(f"{model}: exit status {result.returncode}: {result.stderr.strip()[-500:]}", file=sys.stderr)
