@@ -51,7 +51,7 @@ void Augmenter::run(const Context& context, const kernels::Augment& plain) const
                                              .flip = plain.flip,
                                              .gathered_from = plain.gathered_from,
                                              .y = bytes});
-  last.gathered_from = plain.gathered_from > 0 ? plain.gathered_from : plain.images.extent(0);
+  last.gathered_from = kernels::CroppedImages::of(plain).set_size();
   last.images = bytes;
   last.padding = 0;
   last.flip = false;

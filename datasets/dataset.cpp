@@ -37,20 +37,6 @@ const std::vector<Entry>& entries() {
   return list;
 }
 
-// Of one channel of one image. Two passes: the mean first, then the squares about it.
-Moments<double> moments_of(const std::uint8_t* pixels, std::int64_t count, std::int64_t stride) {
-  Moments<double> moments;
-  moments.count = static_cast<double>(count);
-  double sum = 0;
-  for (std::int64_t i = 0; i < count; ++i) sum += pixels[i * stride];
-  moments.mean = sum / moments.count;
-  for (std::int64_t i = 0; i < count; ++i) {
-    const double centred = pixels[i * stride] - moments.mean;
-    moments.m2 += centred * centred;
-  }
-  return moments;
-}
-
 double largest_difference(const std::vector<double>& a, const std::vector<double>& b) {
   double largest = 0;
   for (std::size_t c = 0; c < a.size(); ++c) largest = std::max(largest, std::abs(a[c] - b[c]));
@@ -95,13 +81,28 @@ const std::vector<std::string>& dataset_names() {
   return names;
 }
 
+Moments<double> channel_moments(const std::uint8_t* pixels, std::int64_t count, std::int64_t stride) {
+  Moments<double> moments;
+  moments.count = static_cast<double>(count);
+  double sum = 0;
+  for (std::int64_t i = 0; i < count; ++i) sum += pixels[i * stride];
+  moments.mean = sum / moments.count;
+  double squares = 0;
+  for (std::int64_t i = 0; i < count; ++i) {
+    const double centred = pixels[i * stride] - moments.mean;
+    squares += centred * centred;
+  }
+  moments.m2 = squares;
+  return moments;
+}
+
 ChannelStatistics mean_and_deviation(const Split& split) {
   require(split.size() > 0, "[data] an empty set of images has no mean and deviation");
   std::vector<Moments<double>> moments(static_cast<std::size_t>(split.channels));
   for (std::int64_t image = 0; image < split.size(); ++image) {
     for (std::int64_t c = 0; c < split.channels; ++c) {
       const std::uint8_t* first = split.pixels.data() + image * split.image_bytes() + c;
-      moments[static_cast<std::size_t>(c)].merge(moments_of(first, split.height * split.width, split.channels));
+      moments[static_cast<std::size_t>(c)].merge(channel_moments(first, split.height * split.width, split.channels));
     }
   }
   ChannelStatistics statistics;

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "kernels/common/moments.h"
 #include "kernels/common/view.h"
 
 namespace isda {
@@ -61,6 +62,8 @@ struct ChannelStatistics {
   std::vector<double> mean, deviation;
 };
 ChannelStatistics mean_and_deviation(const Split& split);
+// Of one channel of one image: every `stride`-th of its bytes. Two passes: the mean first, then the squares about it.
+Moments<double> channel_moments(const std::uint8_t* pixels, std::int64_t count, std::int64_t stride);
 
 // How many images each class has.
 std::vector<std::int64_t> class_counts(const Split& split, int classes);

@@ -103,18 +103,6 @@ Dataset load_folders(const std::string& name, const fs::path& directory, const I
   return dataset;
 }
 
-// Of the bytes of one channel of one image.
-Moments<double> moments_of(const std::uint8_t* pixels, std::int64_t count) {
-  Moments<double> moments;
-  moments.count = static_cast<double>(count);
-  double sum = 0, squares = 0;
-  for (std::int64_t i = 0; i < count; ++i) sum += pixels[3 * i];
-  moments.mean = sum / moments.count;
-  for (std::int64_t i = 0; i < count; ++i) squares += (pixels[3 * i] - moments.mean) * (pixels[3 * i] - moments.mean);
-  moments.m2 = squares;
-  return moments;
-}
-
 }  // namespace
 
 ChannelStatistics mean_and_deviation_of_files(const Split& split, std::int64_t most) {
@@ -132,7 +120,7 @@ ChannelStatistics mean_and_deviation_of_files(const Split& split, std::int64_t m
     } catch (const CorruptImage&) {
       return;
     }
-    for (std::size_t c = 0; c < 3; ++c) images[static_cast<std::size_t>(i)][c] = moments_of(pixels.data() + c, split.height * split.width);
+    for (std::size_t c = 0; c < 3; ++c) images[static_cast<std::size_t>(i)][c] = channel_moments(pixels.data() + c, split.height * split.width, 3);
   });
   ChannelStatistics statistics;
   for (std::size_t c = 0; c < 3; ++c) {

@@ -179,15 +179,17 @@ void Loader::fill(const Context& context, std::int64_t batch, Slot& slot) const 
   if (!options_.makes_images) return;
   slot.batch.images = first(slot.images, N);
   if (split_.are_files()) return decode(context, slot);
-  augmenter_.run(context, kernels::Augment{.images = split_.images(),
-                                           .indices = slot.batch.indices,
-                                           .mean = mean_,
-                                           .deviation = deviation_,
-                                           .epoch = ConstView(&epoch_, DType::i32, {1}),
-                                           .seed = options_.seed,
-                                           .padding = options_.is_augmented ? kCropPadding : 0,
-                                           .flip = options_.is_augmented,
-                                           .y = View(slot.images.data(), slot.images.type(), slot.batch.images.shape())});
+  kernels::Augment op = augment();
+  op.images = split_.images();
+  op.indices = slot.batch.indices;
+  op.padding = options_.is_augmented ? kCropPadding : 0;
+  op.flip = options_.is_augmented;
+  op.y = View(slot.images.data(), slot.images.type(), slot.batch.images.shape());
+  augmenter_.run(context, op);
+}
+
+kernels::Augment Loader::augment() const {
+  return {.mean = mean_, .deviation = deviation_, .epoch = ConstView(&epoch_, DType::i32, {1}), .seed = options_.seed, .padding = 0, .flip = false};
 }
 
 // An image at a time, from the file to its place in the batch, while it is in the caches.
@@ -215,18 +217,14 @@ void Loader::decode(const Context& context, Slot& slot) const {
         labels[n] = split_.labels[static_cast<std::size_t>(indices[n])];
       }
     }
-    const std::int64_t bytes = split_.image_bytes() * static_cast<std::int64_t>(size_of(images.type()));
     // What is left to do with its bytes, as one of the split.
-    augmenter_.run(context, kernels::Augment{.images = pixels,
-                                             .indices = ConstView(&indices[n], DType::i32, {1}),
-                                             .mean = mean_,
-                                             .deviation = deviation_,
-                                             .epoch = ConstView(&epoch_, DType::i32, {1}),
-                                             .seed = options_.seed,
-                                             .padding = 0,
-                                             .flip = false,
-                                             .gathered_from = split_.size(),
-                                             .y = View(static_cast<std::byte*>(slot.images.data()) + n * bytes, images.type(), pixels.shape())});
+    const std::int64_t bytes = split_.image_bytes() * static_cast<std::int64_t>(size_of(images.type()));
+    kernels::Augment op = augment();
+    op.images = pixels;
+    op.indices = ConstView(&indices[n], DType::i32, {1});
+    op.gathered_from = split_.size();
+    op.y = View(static_cast<std::byte*>(slot.images.data()) + n * bytes, images.type(), pixels.shape());
+    augmenter_.run(context, op);
   }
 }
 

@@ -91,6 +91,8 @@ class Loader {
   void fill(const Context& context, std::int64_t batch, Slot& slot) const;
   // Of a split of files.
   void decode(const Context& context, Slot& slot) const;
+  // What is the same for all images of the epoch; nothing is cropped or flipped.
+  kernels::Augment augment() const;
   void work();
   void stop_workers();
 

@@ -4,7 +4,6 @@
 #include "core/autograd.h"
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/softmax_cross_entropy/softmax_cross_entropy.h"
-#include "layers/global_average.h"
 
 namespace isda {
 
@@ -15,33 +14,16 @@ LossResult cross_entropy(const Tensor& logits, const Tensor& labels, double labe
   run(logits.context(), kernels::SoftmaxCrossEntropy{
                             .logits = logits, .labels = labels, .label_smoothing = label_smoothing, .loss = loss, .dlogits = dlogits, .correct = correct});
 
-  const Tensor result = differentiable(loss, {logits}, [dlogits](const Tensor& dloss) {
-    if (is_one(dloss)) return Gradients{dlogits};
-    const Tensor dx = Tensor::like(dlogits);
-    run(dloss.context(), kernels::Scale{.x = dlogits, .factor = dloss, .y = dx});
-    return Gradients{dx};
-  });
-  return {result, correct};
+  return {with_gradients(loss, {logits}, {dlogits}), correct};
 }
 
 namespace {
-
-Tensor features_of(const Tensor& maps) { return maps.shape().rank() == 4 ? global_average(maps) : maps; }
-
-Tensor scaled(const Tensor& x, const Tensor& factor) {
-  const Tensor y = Tensor::like(x);
-  run(x.context(), kernels::Scale{.x = x, .factor = factor, .y = y});
-  return y;
-}
 
 // u a + v b, of numbers.
 Tensor weighted_sum(const Tensor& a, const Tensor& u, const Tensor& b, const Tensor& v) {
   const Tensor sum = scaled(a, u);
   run(sum.context(), kernels::Add{.a = sum, .b = scaled(b, v), .y = sum});
-  return differentiable(sum, {a, b}, [u, v](const Tensor& dsum) {
-    if (is_one(dsum)) return Gradients{u, v};
-    return Gradients{scaled(u, dsum), scaled(v, dsum)};
-  });
+  return with_gradients(sum, {a, b}, {u, v});
 }
 
 }  // namespace

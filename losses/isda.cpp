@@ -5,7 +5,6 @@
 
 #include "core/autograd.h"
 #include "kernels/common/grid.h"
-#include "kernels/elementwise/elementwise.h"
 #include "kernels/isda/low_rank.h"
 #include "kernels/isda/prepared_head.h"
 
@@ -186,17 +185,7 @@ LossResult IsdaLoss::operator()(const Tensor& maps, const Linear& classifier, co
     run_whole(of);
   }
 
-  // The gradients are there already, of the loss by itself.
-  const Tensor result = differentiable(of.loss, {maps, weight, bias}, [dmaps = of.dmaps, dweight = of.dweight, dbias = of.dbias](const Tensor& dloss) {
-    if (is_one(dloss)) return Gradients{dmaps, dweight, dbias};
-    const auto scaled = [&](const Tensor& gradient) {
-      const Tensor product = Tensor::like(gradient);
-      run(dloss.context(), kernels::Scale{.x = gradient, .factor = dloss, .y = product});
-      return product;
-    };
-    return Gradients{scaled(dmaps), scaled(dweight), scaled(dbias)};
-  });
-  return {result, of.correct};
+  return {with_gradients(of.loss, {maps, weight, bias}, {of.dmaps, of.dweight, of.dbias}), of.correct};
 }
 
 double IsdaLoss::correction(const Tensor& features, const Linear& classifier, const Tensor& labels) const {

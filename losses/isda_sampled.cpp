@@ -3,7 +3,6 @@
 
 #include "core/autograd.h"
 #include "kernels/isda_draw/isda_draw.h"
-#include "layers/global_average.h"
 #include "losses/cross_entropy.h"
 
 namespace isda {
@@ -27,7 +26,7 @@ std::vector<NamedTensor> IsdaSampledLoss::state() const {
 }
 
 LossResult IsdaSampledLoss::operator()(const Tensor& maps, const Linear& classifier, const Tensor& labels) {
-  const Tensor features = maps.shape().rank() == 4 ? global_average(maps) : maps;
+  const Tensor features = features_of(maps);
   statistics_.update(features, labels);
 
   const std::int64_t N = features.extent(0), A = features.extent(1);

@@ -6,7 +6,6 @@
 
 #include "core/autograd.h"
 #include "kernels/large_margin/large_margin.h"
-#include "layers/global_average.h"
 #include "losses/cross_entropy.h"
 
 namespace isda {
@@ -47,7 +46,7 @@ void LargeMarginLoss::set_progress(double progress) {
 void LargeMarginLoss::set_lambda(double lambda) { copy(Tensor::full({1}, lambda, lambda_.type()), lambda_); }
 
 LossResult LargeMarginLoss::operator()(const Tensor& maps, const Linear& classifier, const Tensor& labels) {
-  const Tensor features = maps.shape().rank() == 4 ? global_average(maps) : maps;
+  const Tensor features = features_of(maps);
   const Tensor plain = classifier(features);
   const Tensor loss = cross_entropy(margin_logits(features, classifier.weight, plain, labels, lambda_, margin_), labels).loss;
 

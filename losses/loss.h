@@ -33,7 +33,7 @@ class Loss {
   virtual LossResult operator()(const Tensor& maps, const Linear& classifier, const Tensor& labels) = 0;
   // The same of images of two labels: w L(labels) + (1-w) L(second labels); `correct` is of the first. Throws Error for a loss that wants one label an image.
   virtual LossResult mixed(const Tensor&, const Linear&, const Tensor&, const SecondLabels&) {
-    fail("[loss] mixup and CutMix give an image two labels, and this loss keeps statistics of classes, of images of one label; train with --loss ce");
+    fail("[loss] mixup and CutMix give an image two labels, and this loss takes one; train with --loss ce");
   }
   // How far training is, from 0 (before the first epoch) to 1: a loss that changes with it is told once an epoch.
   virtual void set_progress(double) {}
@@ -45,5 +45,14 @@ class Loss {
   // What the loss has learned from the data and a resumed run needs.
   virtual std::vector<NamedTensor> state() const { return {}; }
 };
+
+// What losses are written with.
+
+// The features (N,A): the means over the pixels of maps (N,H,W,A), or what is given where it has no pixels.
+Tensor features_of(const Tensor& maps);
+// factor x; factor (1). Not recorded.
+Tensor scaled(const Tensor& x, const Tensor& factor);
+// The loss (1) as a function of the inputs, where its gradients by them were computed with it.
+Tensor with_gradients(const Tensor& loss, std::initializer_list<Tensor> inputs, const std::vector<Tensor>& gradients);
 
 }  // namespace isda

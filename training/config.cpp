@@ -145,9 +145,10 @@ void check(const TrainConfig& config) {
   check_range("cutout-holes", config.cutout_holes, 1, 1024);
   check_range("mixup", config.mixup, 0, 1e6);
   check_range("cutmix", config.cutmix, 0, 1e6);
-  require((config.mixup == 0 && config.cutmix == 0) || config.loss == "ce",
-          "--{} goes with --loss ce, got --loss {}: ISDA learns how each class varies from images of one label, and a mixed image has two",
-          config.mixup > 0 ? "mixup" : "cutmix", config.loss);
+  require((config.mixup == 0 && config.cutmix == 0) || config.loss == "ce", "--{} goes with --loss ce, got --loss {}: {}",
+          config.mixup > 0 ? "mixup" : "cutmix", config.loss,
+          config.loss.starts_with("isda") ? "ISDA learns how each class varies from images of one label, and a mixed image has two"
+                                          : "a mixed image has two labels, and this loss takes one");
   for (const auto milestone : config.milestones) check_range("milestones", milestone, 1, 1e6);
 }
 

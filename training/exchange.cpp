@@ -23,30 +23,33 @@ struct Habit {
   std::vector<Word> words;
 };
 
-const std::vector<Habit>& habits() {
-  static const std::vector<Habit> list = {
-      {"'shortcut' for 'downsample'", {{"downsample", "shortcut"}}},
-      {"'linear' for 'fc'", {{"fc", "linear"}}},
-      {"'norm.1' for 'norm1'", {{"norm1", "norm.1"}, {"conv1", "conv.1"}, {"norm2", "norm.2"}, {"conv2", "conv.2"}}},
-  };
+const Habit kShortcut{"'shortcut' for 'downsample'", {{"downsample", "shortcut"}}};
+const Habit kLinear{"'linear' for 'fc'", {{"fc", "linear"}}};
+const Habit kDottedNumbers{"'norm.1' for 'norm1'", {{"norm1", "norm.1"}, {"conv1", "conv.1"}, {"norm2", "norm.2"}, {"conv2", "conv.2"}}};
+
+using Habits = std::vector<const Habit*>;
+
+const Habits& known_habits() {
+  static const Habits list{&kShortcut, &kLinear, &kDottedNumbers};
   return list;
 }
 
 struct Scheme {
   const char* name;
-  std::vector<std::size_t> habits;
+  Habits habits;
 };
 
 // pytorch-cifar: github.com/kuangliu/pytorch-cifar and what follows it; torchvision-2017: the files of DenseNets that torchvision gives away.
 const std::vector<Scheme>& schemes() {
-  static const std::vector<Scheme> list = {{"torchvision", {}}, {"timm", {}}, {"pytorch-cifar", {0, 1}}, {"torchvision-2017", {2}}};
+  static const std::vector<Scheme> list = {
+      {"torchvision", {}}, {"timm", {}}, {"pytorch-cifar", {&kShortcut, &kLinear}}, {"torchvision-2017", {&kDottedNumbers}}};
   return list;
 }
 
 // How a file calls the tensors of a network.
 struct Naming {
   std::string prefix;
-  std::vector<std::size_t> habits;
+  Habits habits;
 
   std::string without_prefix(const std::string& ours) const {
     std::string result;
@@ -54,8 +57,8 @@ struct Naming {
     while (begin <= ours.size()) {
       const std::size_t end = std::min(ours.find('.', begin), ours.size());
       std::string part = ours.substr(begin, end - begin);
-      for (const std::size_t habit : habits) {
-        for (const auto& [our_word, their_word] : isda::habits()[habit].words) {
+      for (const Habit* habit : habits) {
+        for (const auto& [our_word, their_word] : habit->words) {
           if (part == our_word) {
             part = their_word;
             break;
@@ -72,18 +75,18 @@ struct Naming {
   std::string text() const {
     std::string result;
     if (!prefix.empty()) result += fmt::format(", under '{}'", prefix);
-    for (const std::size_t habit : habits) result += fmt::format(", with {}", isda::habits()[habit].text);
+    for (const Habit* habit : habits) result += fmt::format(", with {}", habit->text);
     return result;
   }
 };
 
 // Every way to take some of the habits, fewer first.
-std::vector<std::vector<std::size_t>> choices_of_habits() {
-  std::vector<std::vector<std::size_t>> result;
-  for (unsigned bits = 0; bits < 1u << habits().size(); ++bits) {
-    std::vector<std::size_t> chosen;
-    for (std::size_t habit = 0; habit < habits().size(); ++habit) {
-      if (bits >> habit & 1) chosen.push_back(habit);
+std::vector<Habits> choices_of_habits() {
+  std::vector<Habits> result;
+  for (unsigned bits = 0; bits < 1u << known_habits().size(); ++bits) {
+    Habits chosen;
+    for (std::size_t habit = 0; habit < known_habits().size(); ++habit) {
+      if (bits >> habit & 1) chosen.push_back(known_habits()[habit]);
     }
     result.push_back(chosen);
   }

@@ -93,7 +93,7 @@ void run(Cuda, const Context& context, const Augment& op) {
   require(size <= std::numeric_limits<int>::max() / 2, "[{}] an image of y {} has more elements than the cuda device counts", op.name, op.y.shape());
   dispatch_cuda(op.name, op.y.type(), [&, N = N, H = H, W = W, C = C]<class T>() {
     dispatch_width<T>(size, are_aligned({op.y}), [&]<int width>() {
-      const Batch batch{.images = op.gathered_from > 0 ? op.gathered_from : op.images.extent(0),
+      const Batch batch{.images = CroppedImages::of(op).set_size(),
                         .H = static_cast<int>(H),
                         .W = static_cast<int>(W),
                         .C = static_cast<int>(C),

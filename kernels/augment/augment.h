@@ -75,7 +75,22 @@ constexpr std::int64_t reflect(std::int64_t position, std::int64_t length) {
   return position < length ? position : 2 * (length - 1) - position;
 }
 
-// Throws Error when an index is outside [0, M). Reads the indices, so host versions call it and check() does not.
-void check_indices(const Augment&);
+// What every operation that crops images of a set has in common. Throws Error.
+struct CroppedImages {
+  const char* name;
+  const ConstView &images, &indices, &epoch;
+  std::int64_t gathered_from;
+  int padding;
+  ConstView y;
+
+  template <class Operation>
+  static CroppedImages of(const Operation& op) {
+    return {op.name, op.images, op.indices, op.epoch, op.gathered_from, op.padding, op.y};
+  }
+  std::int64_t set_size() const { return gathered_from > 0 ? gathered_from : images.extent(0); }
+  void check() const;
+  // Every index is in [0,M). Reads the indices, so host versions call it and check() does not.
+  void check_indices() const;
+};
 
 }  // namespace isda::kernels

@@ -66,7 +66,7 @@ void augment(const Context& context, const Augment& op) {
 }  // namespace
 
 void run(Cpu, const Context& context, const Augment& op) {
-  check_indices(op);
+  CroppedImages::of(op).check_indices();
   if (op.y.type() == DType::bf16) return augment<bf16>(context, op);
   check_cpu(op.name, op.y);
   augment<float>(context, op);

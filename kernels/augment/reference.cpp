@@ -5,7 +5,7 @@
 namespace isda::kernels {
 
 void run(Reference, const Context&, const Augment& op) {
-  check_indices(op);
+  CroppedImages::of(op).check_indices();
   const auto [N, H, W, C] = op.y.extents<4>();
   const auto epoch = static_cast<std::int32_t>(op.epoch.at(0));
   for (const auto [n, h, w, c] : grid(N, H, W, C)) {

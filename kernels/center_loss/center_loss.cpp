@@ -10,8 +10,7 @@ namespace isda::kernels {
 
 void check(const CenterLoss& op) {
   check_rank(op.name, "features", op.features, 2, "(N,A)");
-  check_float(op.name, "features", op.features);
-  require(op.features.type() != DType::bf16, "[{}] features is bf16, expected f32 or f64: what is behind the average over the pixels is f32", op.name);
+  check_features(op.name, op.features);
   check_labels_shape(op.name, op.labels, op.features.extent(0), "(N) of features (N,A)");
   check_rank(op.name, "centers", op.centers, 2, "(C,A)");
   check_shape(op.name, "centers", op.centers, {op.centers.extent(0), op.features.extent(1)}, "(C,A) of features (N,A)");

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Center loss on the card, in two launches, the second of which writes what the first reads. Single elements, coalesced: a batch of features is some hundred
-// KiB.
+// Center loss on the card, in two launches, the second of which writes what the first reads. Single elements, coalesced: a batch of features is small.
 //
 //   1  a warp takes a sample: its differences to its center, dx, and the sum of their squares
 //   2  a block a class walks over the samples of its class in order and moves its center; one more block adds up the samples' losses in a fixed order

@@ -34,6 +34,12 @@ inline void check_float(std::string_view operation, std::string_view argument, c
   require(is_float(view.type()), "[{}] {} is {}, expected f32, bf16 or f64", operation, argument, name_of(view.type()));
 }
 
+// Features, what is behind the average over the pixels, are sums, which are never bf16.
+inline void check_features(std::string_view operation, const ConstView& features) {
+  require(features.type() == DType::f32 || features.type() == DType::f64, "[{}] features is {}, expected f32 or f64: the average over the pixels is f32",
+          operation, name_of(features.type()));
+}
+
 // The cpu device computes in f32 only.
 inline void check_cpu(std::string_view operation, const ConstView& view) {
   require(view.type() == DType::f32, "[{}] the cpu device computes in f32, got {}; use --device reference for f64, --device cuda for bf16", operation,

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Focal loss on the card, in one launch: a warp scales a sample's row of the gradient; one more block adds up the samples' losses, thread i those of i, i +
-// 256,
-// ..., then the threads in a fixed order. dlogits read and written once, by single elements: rows of 10 or 100 classes are not aligned for more.
+// Focal loss on the card, in one launch: a warp scales a sample's row of the gradient; one more block adds up the samples' losses, each thread every 256th,
+// then the threads in a fixed order. dlogits read and written once, by single elements: rows of 10 or 100 classes are not aligned for more.
 #include "kernels/focal_loss/focal_loss.h"
 
 #include "kernels/common/simt.cuh"

@@ -180,7 +180,7 @@ void crop_into(const ImagePolicy& op, const Crop& crop, const Byte* from, Byte* 
 }  // namespace
 
 void run(Cpu, const Context& context, const ImagePolicy& op) {
-  check_indices(op);
+  CroppedImages::of(op).check_indices();
   const auto [N, H, W, C] = op.y.extents<4>();
   const std::int64_t size = H * W * C, S = op.steps.extent(1), R = op.rounds.extent(0);
   const auto* indices = op.indices.as<std::int32_t>();

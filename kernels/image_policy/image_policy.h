@@ -46,9 +46,6 @@ struct ImagePolicy {
 };
 ISDA_OPERATION(ImagePolicy);
 
-// Throws Error when an index is outside [0, M). Reads the indices, so host versions call it and check() does not.
-void check_indices(const ImagePolicy&);
-
 inline constexpr int kFill = 128;
 
 // The words that decide round `round` and its step `step`: [0] whether the step is taken, [1] its sign or place in the range, [2] of step 0: the sub-policy.

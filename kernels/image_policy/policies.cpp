@@ -112,8 +112,7 @@ Policy policy_of(const std::string& name) {
   const std::string near = nearest(name, names);
   fail(
       "[image_policy] no policy is called '{}'{}; there are none, autoaugment-cifar10, autoaugment-imagenet, and randaugment:N:M with N from 1 to {} "
-      "operations of "
-      "magnitude M from 0 to {}",
+      "operations of magnitude M from 0 to {}",
       name, near.empty() ? "" : fmt::format(", did you mean '{}'?", near), kMostRounds, kMostMagnitude);
 }
 

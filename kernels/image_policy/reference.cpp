@@ -129,7 +129,7 @@ void apply(const DrawnStep& step, Image& image) {
 }  // namespace
 
 void run(Reference, const Context&, const ImagePolicy& op) {
-  check_indices(op);
+  CroppedImages::of(op).check_indices();
   const auto [N, H, W, C] = op.y.extents<4>();
   const std::int64_t S = op.steps.extent(1), R = op.rounds.extent(0);
   const auto epoch = static_cast<std::int32_t>(op.epoch.at(0));

@@ -17,8 +17,7 @@ struct Argument {
 
 // The features are f32 or f64, the labels are theirs, and all arguments are of their type and of these shapes.
 void check_all(const char* name, const ConstView& features, const ConstView& labels, std::initializer_list<Argument> arguments) {
-  check_float(name, "features", features);
-  require(features.type() != DType::bf16, "[{}] features is bf16, expected f32 or f64: what is behind the average over the pixels is f32", name);
+  check_features(name, features);
   check_labels_shape(name, labels, features.extent(0), "(N) of features (N,A)");
   for (const auto& [argument, view, expected, meaning] : arguments) {
     check_shape(name, argument, view, expected, meaning);

@@ -4,7 +4,6 @@
 //   forward    a warp takes a sample: the three sums over its features, then its row of logits
 //   backward   one launch: blocks of 8 warps, a sample each, write dfeatures; then a block a class walks over the samples of its class in order and writes
 //              its row of dweight: no atomics. Labels are compared N times by each of C blocks: from the first-level cache.
-#include "kernels/common/check.h"
 #include "kernels/common/simt.cuh"
 #include "kernels/large_margin/large_margin.h"
 

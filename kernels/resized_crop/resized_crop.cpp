@@ -21,7 +21,7 @@ void check(const ResizedCrop& op) {
   check_type(op.name, "flips", op.flips, DType::i32);
   // NOTE: so far apart are pixels that a float still tells apart, with a thousandth of a pixel between them.
   constexpr std::int64_t kMost = 1 << 14;
-  for (const View& view : {View(const_cast<void*>(op.x.data()), DType::u8, op.x.shape()), op.y}) {
+  for (const ConstView& view : {op.x, ConstView(op.y)}) {
     require(view.extent(1) <= kMost && view.extent(2) <= kMost, "[{}] an image of {} is larger than {} pixels in height or width", op.name, view.shape(),
             kMost);
   }

@@ -17,10 +17,6 @@ struct Stretches {
 
 Stretches stretches_of(std::int64_t W, std::int64_t C, std::int64_t narrow) { return narrow == C ? Stretches{1, W * C, W * C} : Stretches{W, C, narrow}; }
 
-std::uint32_t now_of(const ShakeRule& rule, bool has_two, const ConstView& step) {
-  return is_drawn(rule, has_two) ? static_cast<std::uint32_t>(step.as<std::int32_t>()[0]) : 0;
-}
-
 }  // namespace
 
 void run(Cpu, const Context& context, const Shake& op) {
@@ -28,7 +24,7 @@ void run(Cpu, const Context& context, const Shake& op) {
   const auto [N, H, W, C] = op.a.extents<4>();
   const Stretches of = stretches_of(W, C, op.shortcut.extent(3));
   const bool has_two = static_cast<bool>(op.b);
-  const std::uint32_t now = now_of(op.rule, has_two, op.step);
+  const std::uint32_t now = drawn_step(op.rule, has_two, op.step);
   const float *shortcut = op.shortcut.as<float>(), *a = op.a.as<float>(), *b = op.b.as<float>();
   parallel_for(context, N * H, [=, H = H, rule = op.rule, y = op.y.as<float>()](std::int64_t row) {
     const ShakeFactors factors = shake_factors(rule, has_two, ShakePass::forward, now, static_cast<std::uint64_t>(row / H));
@@ -55,7 +51,7 @@ void run(Cpu, const Context& context, const ShakeBackward& op) {
   check_cpu(op.name, op.dy);
   const auto [N, H, W, C] = op.dy.extents<4>();
   const bool has_two = static_cast<bool>(op.db);
-  const std::uint32_t now = now_of(op.rule, has_two, op.step);
+  const std::uint32_t now = drawn_step(op.rule, has_two, op.step);
   const std::int64_t narrow = op.dshortcut ? op.dshortcut.extent(3) : 0;
   const float* dy = op.dy.as<float>();
   float *da = op.da.as<float>(), *db = op.db.as<float>(), *dshortcut = op.dshortcut.as<float>();

@@ -8,8 +8,7 @@ namespace isda::kernels {
 namespace {
 
 ShakeFactors factors_of(const ShakeRule& rule, bool has_two, ShakePass pass, const ConstView& step, std::int64_t image) {
-  const auto now = is_drawn(rule, has_two) ? static_cast<std::uint32_t>(step.as<std::int32_t>()[0]) : 0;
-  return shake_factors(rule, has_two, pass, now, static_cast<std::uint64_t>(image));
+  return shake_factors(rule, has_two, pass, drawn_step(rule, has_two, step), static_cast<std::uint64_t>(image));
 }
 
 }  // namespace

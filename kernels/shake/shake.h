@@ -58,6 +58,11 @@ enum class ShakePass : std::uint8_t { forward, backward };
 // Whether anything is drawn.
 constexpr bool is_drawn(const ShakeRule& rule, bool has_two) { return rule.is_shaken && (has_two || rule.survival < 1); }
 
+// The training step at hand, for a host; 0 where nothing is drawn and no step need be given.
+inline std::uint32_t drawn_step(const ShakeRule& rule, bool has_two, const ConstView& step) {
+  return is_drawn(rule, has_two) ? static_cast<std::uint32_t>(step.as<std::int32_t>()[0]) : 0;
+}
+
 // p and q of an image. NOTE: a drawn float is a multiple of 2^-24, so that 1 - alpha and 2 alpha - 1 are exact.
 constexpr ShakeFactors shake_factors(const ShakeRule& rule, bool has_two, ShakePass pass, std::uint32_t step, std::uint64_t image) {
   if (!is_drawn(rule, has_two)) return has_two ? ShakeFactors{0.5f, 0.5f} : ShakeFactors{rule.survival, 0};

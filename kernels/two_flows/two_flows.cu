@@ -3,6 +3,8 @@
 //
 //   forward    y seen as images of twice as many columns of C channels, flow 0 and flow 1 of a pixel side by side: each written once, x read once
 //   backward   dx written once: a thread looks up which flows took its pixel, so nothing is added atomically; dy read once
+#include <limits>
+
 #include "kernels/pooling/windows.cuh"
 #include "kernels/two_flows/two_flows.h"
 

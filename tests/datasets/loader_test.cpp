@@ -205,7 +205,7 @@ TEST_P(LoaderWith, ThrowsToTheCallerWhatAWorkerThrew) {
     // The batches before image 90 come, then the error, then nothing.
     loader.start(attempt);
     for (int batch = 0; batch < 5; ++batch) ASSERT_NE(loader.next(), nullptr);
-    EXPECT_EQ(message_of([&] { loader.next(); }), "[augment] indices[10] is 90, expected 0 to 89: images is (90,8,7,3)");
+    EXPECT_EQ(message_of([&] { loader.next(); }), "[augment] indices[10] is 90, expected 0 to 89: there are 90 images");
     EXPECT_EQ(loader.next(), nullptr);
   }
   LoaderOptions limited = in_order;

@@ -142,14 +142,18 @@ INSTANTIATE_TEST_SUITE_P(All, FusedBatchNorm,
                                          Fusion{kCpu, 1e-5, kShortcut, true, "cpu_shortcut"}, Fusion{kCpu, 1e-5, kGrouped, true, "cpu_grouped"}),
                          [](const auto& fusion) { return fusion.param.name; });
 
+void give_weights(BatchNorm& bn, bool is_training) {
+  randomise(bn, 40);
+  fill_uniform(bn.running_variance, 0.5, 2, 1, RandomStream::test, 43);
+  bn.train(is_training);
+}
+
 TEST(FusedBatchNorm, Gradients) {
   const PlacementScope scope(kExact);
   for (const bool is_training : {true, false}) {
     SCOPED_TRACE(is_training ? "training" : "evaluation");
     BatchNorm bn(3);
-    randomise(bn, 40);
-    fill_uniform(bn.running_variance, 0.5, 2, 1, RandomStream::test, 43);
-    bn.train(is_training);
+    give_weights(bn, is_training);
     const Tensor x = random_parameter({2, 4, 4, 3}, 41), weight = random_parameter({2, 3, 3, 3}, 42);
     expect_gradients({{"x", x}, {"bn.weight", bn.weight}, {"bn.bias", bn.bias}, {"weight", weight}},
                      [&] { return conv2d(bn.relu_on_load(x), weight, {.padding = 1}); });
@@ -162,9 +166,7 @@ TEST(FusedBatchNorm, GradientsBesideAShortcut) {
   for (const bool is_training : {true, false}) {
     SCOPED_TRACE(is_training ? "training" : "evaluation");
     BatchNorm bn(3);
-    randomise(bn, 40);
-    fill_uniform(bn.running_variance, 0.5, 2, 1, RandomStream::test, 43);
-    bn.train(is_training);
+    give_weights(bn, is_training);
     const Tensor x = random_parameter({2, 4, 4, 3}, 41), first = random_parameter({3, 1, 1, 3}, 44), second = random_parameter({3, 3, 3, 3}, 42);
     const auto block = [&] {
       const Tensor h = conv2d(x, first, {.kernel = 1});

@@ -115,6 +115,39 @@ void expect_block_gradients(const Block& block, std::int64_t channels) {
       leaves, [&] { return block(x); }, 1e-6);
 }
 
+// What a network draws in training is a function of the step's number and the seed; in evaluation it draws nothing.
+inline void expect_draws_of_step_and_seed(const std::function<std::unique_ptr<Network>(std::uint64_t seed)>& make) {
+  const PlacementScope scope({Device::cpu, DType::f32});
+  const NoGradient no_gradient;
+  const Tensor images = random_tensor({2, 8, 8, 3}, 3, {Device::cpu, DType::f32});
+  const auto logits = [&](int step, std::uint64_t seed, bool is_training) {
+    const auto network = make(seed);
+    network->initialise(1);
+    network->train(is_training);
+    copy(Tensor::full({1}, step, DType::i32), network->step());
+    return network->logits(images);
+  };
+  EXPECT_EQ(relative_error(logits(5, 1, true), logits(5, 1, true)), 0);
+  EXPECT_GT(relative_error(logits(6, 1, true), logits(5, 1, true)), 1e-3);
+  EXPECT_GT(relative_error(logits(5, 2, true), logits(5, 1, true)), 1e-3);
+  EXPECT_EQ(relative_error(logits(6, 2, false), logits(5, 1, false)), 0) << "in evaluation nothing is drawn";
+}
+
+// Two blocks of the same weights draw differently. make(layer, step): a block of 16 channels.
+template <class Make>
+void expect_draws_of_layer(const Make& make) {
+  const PlacementScope scope({Device::cpu, DType::f32});
+  const NoGradient no_gradient;
+  const Tensor step = Tensor::zeros({1}, DType::i32, Device::cpu), x = random_tensor({2, 8, 8, 16}, 4, {Device::cpu, DType::f32});
+  const auto result = [&](std::uint32_t layer) {
+    auto block = make(layer, step);
+    block->initialise(1);
+    return (*block)(x);
+  };
+  EXPECT_EQ(relative_error(result(0), result(0)), 0);
+  EXPECT_GT(relative_error(result(1), result(0)), 1e-3);
+}
+
 inline bool has_name(const std::vector<NamedTensor>& tensors, const std::string& name) {
   return std::any_of(tensors.begin(), tensors.end(), [&](const NamedTensor& tensor) { return tensor.name == name; });
 }

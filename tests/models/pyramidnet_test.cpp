@@ -138,6 +138,14 @@ TEST(PyramidBlock, Gradients) {
   }
 }
 
+TEST(PyramidNet, WhatIsShakenFollowsTheStepTheSeedAndTheBlock) {
+  expect_draws_of_step_and_seed(
+      [](std::uint64_t seed) { return std::make_unique<PyramidNet>(PyramidNetOptions{.depth = 14, .alpha = 6, .survival = 0.1, .seed = seed}); });
+  expect_draws_of_layer([](std::uint32_t layer, const Tensor& step) {
+    return std::make_unique<PyramidBlock>(PyramidBlockOptions{.shake = {.survival = 0.1, .seed = 1, .layer = layer}}, step);
+  });
+}
+
 TEST(PyramidNet, HasAStepOnlyWhereItDraws) {
   EXPECT_FALSE(PyramidNet({.depth = 8, .alpha = 6}).step());
   EXPECT_EQ(PyramidNet({.depth = 8, .alpha = 6, .survival = 0.5}).step().type(), DType::i32);

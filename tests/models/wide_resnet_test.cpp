@@ -129,30 +129,11 @@ TEST(WideBlock, Gradients) {
 }
 
 TEST(WideResNet, WhatIsDroppedFollowsTheStepTheSeedAndTheBlock) {
-  const PlacementScope scope({Device::cpu, DType::f32});
-  const NoGradient no_gradient;
-  const Tensor images = random_tensor({2, 8, 8, 3}, 3, {Device::cpu, DType::f32});
-  const auto logits = [&](int step, std::uint64_t seed, bool is_training) {
-    WideResNet network({.depth = 10, .width = 1, .dropout = 0.3, .seed = seed});
-    network.initialise(1);
-    network.train(is_training);
-    copy(Tensor::full({1}, step, DType::i32), network.step());
-    return network.logits(images);
-  };
-  EXPECT_EQ(relative_error(logits(5, 1, true), logits(5, 1, true)), 0);
-  EXPECT_GT(relative_error(logits(6, 1, true), logits(5, 1, true)), 1e-3);
-  EXPECT_GT(relative_error(logits(5, 2, true), logits(5, 1, true)), 1e-3);
-  EXPECT_EQ(relative_error(logits(6, 2, false), logits(5, 1, false)), 0) << "in evaluation nothing is dropped";
-
-  // Two blocks of the same weights drop differently.
-  const Tensor step = Tensor::zeros({1}, DType::i32, Device::cpu), x = random_tensor({2, 8, 8, 16}, 4, {Device::cpu, DType::f32});
-  const auto block = [&](std::uint32_t layer) {
-    WideBlock made({.dropout = {.probability = 0.3, .seed = 1, .layer = layer}}, step);
-    made.initialise(1);
-    return made(x);
-  };
-  EXPECT_EQ(relative_error(block(0), block(0)), 0);
-  EXPECT_GT(relative_error(block(1), block(0)), 1e-3);
+  expect_draws_of_step_and_seed(
+      [](std::uint64_t seed) { return std::make_unique<WideResNet>(WideResNetOptions{.depth = 10, .width = 1, .dropout = 0.3, .seed = seed}); });
+  expect_draws_of_layer([](std::uint32_t layer, const Tensor& step) {
+    return std::make_unique<WideBlock>(WideBlockOptions{.dropout = {.probability = 0.3, .seed = 1, .layer = layer}}, step);
+  });
 }
 
 TEST(WideResNet, HasAStepOnlyWhereItDrops) {

@@ -87,6 +87,8 @@ TEST(Config, ChecksEveryField) {
   EXPECT_EQ(error([](TrainConfig& c) { c.mixup = -1; }), "--mixup is -1, expected 0 to 1000000");
   EXPECT_EQ(error([](TrainConfig& c) { c.cutmix = 1, c.loss = "isda"; }),
             "--cutmix goes with --loss ce, got --loss isda: ISDA learns how each class varies from images of one label, and a mixed image has two");
+  EXPECT_EQ(error([](TrainConfig& c) { c.mixup = 1, c.loss = "focal:2"; }),
+            "--mixup goes with --loss ce, got --loss focal:2: a mixed image has two labels, and this loss takes one");
   EXPECT_EQ(error([](TrainConfig& c) { c.policy = "autoaugment-cifar10", c.cutout = 16, c.loss = "isda"; }), "");
   EXPECT_EQ(error([](TrainConfig& c) { c.covariance = "lowrank:0"; }),
             "--covariance is 'lowrank:0', expected full, diagonal or lowrank:R with R directions, 1 or more, e.g. lowrank:64");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every family on the card, which is the emulated one unless the tests are linked for a real one: loss and gradients of the smallest member are the cpu's, and
-// a recorded step of a network that draws draws, replay by replay, what kernels enqueued one by one draw.
+// Every family on the card, which is the emulated one unless the tests are linked for a real one: loss and gradients of the smallest member are the cpu's; a
+// recorded step does, replay by replay, what kernels enqueued one by one do; and one of a network that draws follows the step's number.
 #include <gtest/gtest.h>
 
 #include <cstring>
@@ -48,7 +48,7 @@ Dataset noise() {
   return dataset;
 }
 
-class DrawingStep : public OnTheCardTest, public testing::WithParamInterface<const char*> {
+class RecordedStep : public OnTheCardTest, public testing::WithParamInterface<const char*> {
  protected:
   struct Trained {
     std::vector<double> losses;
@@ -78,14 +78,20 @@ class DrawingStep : public OnTheCardTest, public testing::WithParamInterface<con
   }
 };
 
-TEST_P(DrawingStep, RecordedDrawsAsEnqueuedOneByOne) {
+TEST_P(RecordedStep, IsAsEnqueuedOneByOne) {
   const Trained recorded = trained(kCard, true), enqueued = trained(kCard, false);
   ASSERT_EQ(recorded.losses.size(), 4u);
+  EXPECT_NE(recorded.losses[2], recorded.losses[3]);
   EXPECT_EQ(recorded.losses, enqueued.losses);
   for (std::size_t i = 0; i < recorded.parameters.size(); ++i) {
     EXPECT_EQ(first_difference(recorded.parameters[i].tensor, enqueued.parameters[i].tensor), -1) << recorded.parameters[i].name;
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(All, RecordedStep, testing::Values("wide_resnet10_1", "densenet_bc10_4", "shake_shake8_2x2", "shakedrop_pyramidnet8_6"),
+                         [](const auto& name) { return std::string(name.param); });
+
+class DrawingStep : public RecordedStep {};
 
 TEST_P(DrawingStep, CurveIsTheCpusAndFollowsTheNumberOfTheStep) {
   const Trained card = trained(kCard, true), cpu = trained(kCpu, false), later = trained(kCpu, false, 4);
@@ -97,6 +103,19 @@ TEST_P(DrawingStep, CurveIsTheCpusAndFollowsTheNumberOfTheStep) {
 
 INSTANTIATE_TEST_SUITE_P(All, DrawingStep, testing::Values("wide_resnet10_1", "shake_shake8_2x2", "shakedrop_pyramidnet8_6"),
                          [](const auto& name) { return std::string(name.param); });
+
+// Of a DenseNet, whose channels and statistics go along from layer to layer.
+TEST(DenseNetMemory, AStepLeavesNothingBehind) {
+  const auto network = find_network("densenet_bc10_4").make(10);
+  network->initialise(1);
+  const Tensor images = random_tensor({2, 8, 8, 3}, 1, kCpu), labels = Tensor::zeros({2}, DType::i32);
+  const auto step = [&] { backward(cross_entropy(network->logits(images), labels).loss); };
+  for (int i = 0; i < 4; ++i) step();
+  const auto warm = memory_statistics();
+  step();
+  EXPECT_EQ(memory_statistics().in_use, warm.in_use);
+  EXPECT_EQ(memory_statistics().system_allocations, warm.system_allocations);
+}
 
 }  // namespace
 }  // namespace isda
