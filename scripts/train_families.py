@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Trains the smallest sensible network of every family for an epoch or more on a part of a data set, and prints what became of the loss, as Markdown.
 
-    scripts/train_families.py --program build/release/isda --dataset cifar10 --data-dir DIR --output runs/families > docs/results/families.md
+    scripts/train_families.py --program build/release/isda --dataset cifar10 --data-dir DIR --output runs/families
+
+docs/results/families.md is made of it.
 
 A family that `isda models` lists and this script does not is an error, so that none is forgotten. Exit status 1 when a run fails or its loss does not fall.
 """
@@ -119,7 +121,7 @@ def main():
         if row:
             rows.append(row)
             print(f"{model}: {row['first']:.3f} -> {row['last']:.3f}{'' if falls(row) else '  DOES NOT FALL'}", file=sys.stderr, flush=True)
-    print(table(rows, f"{arguments.epochs} epochs of {arguments.images} images of {arguments.dataset}, loss {arguments.loss}"))
+    print(table(rows, f"{arguments.epochs} epoch{'s' * (arguments.epochs != 1)} of {arguments.images} images of {arguments.dataset}, loss {arguments.loss}"))
     return 1 if failures else 0
 
 
