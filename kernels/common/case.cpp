@@ -71,7 +71,7 @@ View Problem::add_array(const std::string& name, Role role, DType type, const Sh
   for (const auto& array : arrays_) require(array.name != name, "[case] two arrays are called '{}'", name);
   const std::size_t before = kSentinelBytes + shift_ * size_of(type);
   const std::size_t bytes = before + static_cast<std::size_t>(shape.size()) * size_of(type) + kSentinelBytes;
-  auto memory = std::make_unique<std::byte[]>(bytes);
+  auto memory = std::make_unique_for_overwrite<std::byte[]>(bytes);
   const View view(memory.get() + before, type, shape);
   std::vector<double> initial;
   if (!is_filled_) {

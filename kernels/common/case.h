@@ -103,7 +103,7 @@ class Problem {
   // type: of the activations. Parameters and statistics are f64 with f64, otherwise f32.
   // shift: by how many elements each array begins behind a multiple of 64 bytes, as a view into a larger one may.
   Problem(DType type, std::uint64_t seed, Device device = Device::cpu, std::size_t shift = 0) : type_(type), device_(device), shift_(shift), draw_(seed) {}
-  // Only described: its arrays hold zeros. To ask for its label, launches and gradients, which costs next to nothing.
+  // Only described: its arrays hold nothing, and are not touched. To ask for its label, launches and gradients, which costs next to nothing.
   struct Described {};
   explicit Problem(Described) : Problem(DType::f32, 1) { is_filled_ = false; }
 
