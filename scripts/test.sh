@@ -57,8 +57,6 @@ scripts/build.sh "$preset" "${targets[@]}"
 # NOTE: tests run side by side; a thread that waits must not spin on a core another test could use.
 export OMP_WAIT_POLICY=passive
 export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_stack_use_after_return=1:strict_string_checks=1}
-# NOTE: GoogleTest is compiled without MemorySanitizer, and searches its messages.
-export MSAN_OPTIONS=${MSAN_OPTIONS:-intercept_strstr=0}
 export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
 # NOTE: GCC's ThreadSanitizer does not start where the kernel randomises more address bits than it knows of; setarch turns that off.
 fixed_addresses=()
