@@ -34,6 +34,7 @@ constexpr std::uint64_t kMaxHeaderBytes = 100'000'000;
 constexpr std::uint64_t kLengthBytes = 8;
 constexpr std::size_t kMaxDepth = 16;  // of the JSON; the format itself needs 3
 constexpr std::string_view kMetadataName = "__metadata__";
+constexpr std::string_view kHalf = "F16";  // of which we have no arrays
 
 struct DTypeWord {
   std::string_view word;
@@ -55,7 +56,7 @@ constexpr std::array kDTypeWords{DTypeWord{"BOOL", 8},
                                  DTypeWord{"F8_E5M2FNUZ", 8},
                                  DTypeWord{"I16", 16},
                                  DTypeWord{"U16", 16},
-                                 DTypeWord{"F16", 16},
+                                 DTypeWord{kHalf, 16},
                                  DTypeWord{"BF16", 16, DType::bf16},
                                  DTypeWord{"I32", 32, DType::i32},
                                  DTypeWord{"U32", 32},
@@ -128,6 +129,35 @@ json parse_header(const std::string& file, std::string_view text) {
   } catch (const json::exception&) {
     fail("[safetensors] {}: the header has a number that cannot be represented", file);
   }
+}
+
+// The type that elements are viewed as; none where we have none.
+std::optional<DType> viewed_as(const DTypeWord& dtype) { return dtype.word == kHalf ? DType::f32 : dtype.type; }
+
+// IEEE 754 binary16: a sign, five bits of exponent around 15, ten of fraction. Every value of it is one of f32.
+float widened(std::uint16_t half) {
+  const std::uint32_t sign = (half & 0x8000u) << 16, exponent = half >> 10 & 31u, fraction = half & 1023u;
+  if (exponent == 0) return std::bit_cast<float>(std::bit_cast<std::uint32_t>(static_cast<float>(fraction) * 0x1p-24f) | sign);
+  return std::bit_cast<float>(sign | (exponent == 31 ? 255u : exponent + 112) << 23 | fraction << 13);
+}
+
+// The elements where they cannot be viewed as they stand in the file: a copy of f16 as f32, or at an address that is a multiple of the type's size. Else null.
+Storage copy_of(const DTypeWord& dtype, std::span<const std::byte> bytes) {
+  if (bytes.empty()) return nullptr;
+  if (dtype.word == kHalf) {
+    const std::size_t count = bytes.size() / sizeof(std::uint16_t);
+    const Storage copy = allocate(count * sizeof(float), Device::cpu);
+    for (std::size_t i = 0; i < count; ++i) {
+      std::uint16_t half = 0;
+      std::memcpy(&half, bytes.data() + i * sizeof half, sizeof half);
+      reinterpret_cast<float*>(copy.get())[i] = widened(half);
+    }
+    return copy;
+  }
+  if (!dtype.type || reinterpret_cast<std::uintptr_t>(bytes.data()) % size_of(*dtype.type) == 0) return nullptr;
+  const Storage copy = allocate(bytes.size(), Device::cpu);
+  std::memcpy(copy.get(), bytes.data(), bytes.size());
+  return copy;
 }
 
 SafetensorsMetadata parse_metadata(const std::string& file, const json& value) {
@@ -250,12 +280,7 @@ Safetensors Safetensors::open(const std::filesystem::path& path) {
   const std::byte* data = memory.get() + kLengthBytes + header_bytes;
   for (auto& [entry, begin, end] : tensors) {
     entry.bytes = {data + begin, data + end};
-    // A type of ours at an address that is not a multiple of its size is copied to one that is.
-    const DTypeWord& dtype = *find_dtype(entry.dtype);
-    const bool is_aligned = !dtype.type || reinterpret_cast<std::uintptr_t>(data + begin) % size_of(*dtype.type) == 0;
-    const Storage copy = is_aligned || entry.bytes.empty() ? nullptr : allocate(entry.bytes.size(), Device::cpu);
-    if (copy) std::memcpy(copy.get(), entry.bytes.data(), entry.bytes.size());
-    result.aligned_.push_back(copy);
+    result.copies_.push_back(copy_of(*find_dtype(entry.dtype), entry.bytes));
     result.index_[entry.name] = result.entries_.size();
     result.entries_.push_back(std::move(entry));
   }
@@ -275,12 +300,12 @@ std::size_t Safetensors::index_of(std::string_view name) const {
 ConstView Safetensors::view(std::string_view name) const {
   const std::size_t index = index_of(name);
   const Entry& entry = entries_[index];
-  const auto type = find_dtype(entry.dtype)->type;
-  require(type.has_value(), "[safetensors] {}: tensor {} is {}, expected F32, BF16, F64, U8, I32 or I64; convert it before", path_.string(), in_quotes(name),
-          entry.dtype);
+  const auto type = viewed_as(*find_dtype(entry.dtype));
+  require(type.has_value(), "[safetensors] {}: tensor {} is {}, expected F32, F16, BF16, F64, U8, I32 or I64; convert it before", path_.string(),
+          in_quotes(name), entry.dtype);
   require(entry.extents.size() <= Shape::kMaxRank, "[safetensors] {}: tensor {} has {} extents ({}), at most {} are possible", path_.string(), in_quotes(name),
           entry.extents.size(), fmt::join(entry.extents, ","), Shape::kMaxRank);
-  const std::byte* data = aligned_[index] ? aligned_[index].get() : entry.bytes.data();
+  const std::byte* data = copies_[index] ? copies_[index].get() : entry.bytes.data();
   return {data, *type, Shape(std::span(entry.extents))};
 }
 

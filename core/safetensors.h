@@ -45,7 +45,8 @@ class Safetensors {
   bool contains(std::string_view name) const { return index_.contains(name); }
   // Throws Error when there is no such tensor.
   const Entry& entry(std::string_view name) const { return entries_[index_of(name)]; }
-  // Valid while a copy of this object lives. Throws Error when the type is none of ours or there are more extents than a Shape has.
+  // Valid while a copy of this object lives. F16 is seen as f32, which holds each of its values. Throws Error when the type is none of ours or there are more
+  // extents than a Shape has.
   ConstView view(std::string_view name) const;
 
  private:
@@ -54,7 +55,7 @@ class Safetensors {
   std::filesystem::path path_;
   std::shared_ptr<const std::byte> file_;
   std::vector<Entry> entries_;
-  std::vector<std::shared_ptr<const std::byte>> aligned_;  // a copy where the file's bytes are not aligned to their type, else null
+  std::vector<std::shared_ptr<const std::byte>> copies_;  // of f16, as f32, and where the file's bytes are not aligned to their type; else null
   std::map<std::string, std::size_t, std::less<>> index_;
   SafetensorsMetadata metadata_;
 };

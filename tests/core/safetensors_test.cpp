@@ -4,7 +4,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstring>
 #include <fstream>
 #include <limits>
@@ -179,7 +181,7 @@ TEST_F(SafetensorsTest, ListsEveryTypeOfTheFormat) {
     EXPECT_EQ(file.entry("x").extents, std::vector<std::int64_t>{8});
     ASSERT_EQ(file.entry("x").bytes.size(), bytes);
     EXPECT_EQ(file.entry("x").bytes[3], std::byte{3});
-    const bool is_ours = std::set<std::string>{"F32", "BF16", "F64", "U8", "I32", "I64"}.contains(dtype);
+    const bool is_ours = std::set<std::string>{"F32", "F16", "BF16", "F64", "U8", "I32", "I64"}.contains(dtype);
     if (is_ours) {
       EXPECT_EQ(file.view("x").size(), 8);
     } else {
@@ -191,6 +193,27 @@ TEST_F(SafetensorsTest, ListsEveryTypeOfTheFormat) {
         EXPECT_NE(message.find("crafted.safetensors: tensor \"x\" is " + dtype), std::string::npos) << message;
       }
     }
+  }
+}
+
+// Every f16 there is: fraction times a power of two, with a bit before the point but for the smallest.
+TEST_F(SafetensorsTest, ViewsHalvesAsFloats) {
+  constexpr int kCount = 1 << 16;
+  std::string header = R"({"x":)" + entry("F16", "[65536]", "[0,131072]") + "}", halves;
+  header.append((8 - header.size() % 8) % 8, ' ');
+  for (int bits = 0; bits < kCount; ++bits) halves += {static_cast<char>(bits & 255), static_cast<char>(bits >> 8)};
+  std::ofstream(file_, std::ios::binary) << length_of(header.size()) << header << halves;
+  const auto file = Safetensors::open(file_);
+  const ConstView x = file.view("x");
+  ASSERT_EQ(x.type(), DType::f32);
+  for (int bits = 0; bits < kCount; ++bits) {
+    const int exponent = bits >> 10 & 31, fraction = bits & 1023;
+    const double got = x.at(bits);
+    ASSERT_EQ(std::signbit(got), bits >> 15 == 1) << bits;
+    if (exponent == 31 && fraction != 0)
+      ASSERT_TRUE(std::isnan(got)) << bits;
+    else
+      ASSERT_EQ(std::abs(got), exponent == 31 ? HUGE_VAL : std::ldexp(fraction + (exponent > 0 ? 1024 : 0), std::max(exponent, 1) - 25)) << bits;
   }
 }
 

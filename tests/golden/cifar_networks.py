@@ -285,3 +285,38 @@ class PyramidNet(Stages):
 
     def after(self, x):
         return relu(self.bn_final(x))
+
+
+class Joining(nn.Sequential):
+    """Huang et al. 2017: what comes in stays, and what the layers make of it is put behind it."""
+
+    def forward(self, x):
+        return torch.cat([x, super().forward(x)], 1)
+
+
+def named(kind, **parts):
+    module = kind()
+    for name, part in parts.items():
+        module.add_module(name, part)
+    return module
+
+
+def densenet_bc(depth, growth, classes=10):
+    """DenseNet-BC, Huang et al. 2017, with torchvision's names."""
+    channels = 2 * growth
+    features = {"conv0": conv(3, channels, 3)}
+    for block in (1, 2, 3):
+        layers = {}
+        for layer in range((depth - 4) // 6):
+            layers[f"denselayer{layer + 1}"] = named(
+                Joining, norm1=nn.BatchNorm2d(channels), relu1=nn.ReLU(), conv1=conv(channels, 4 * growth, 1),
+                norm2=nn.BatchNorm2d(4 * growth), relu2=nn.ReLU(), conv2=conv(4 * growth, growth, 3))
+            channels += growth
+        features[f"denseblock{block}"] = named(nn.Sequential, **layers)
+        if block < 3:
+            features[f"transition{block}"] = named(
+                nn.Sequential, norm=nn.BatchNorm2d(channels), relu=nn.ReLU(), conv=conv(channels, channels // 2, 1), pool=nn.AvgPool2d(2))
+            channels //= 2
+    features["norm5"] = nn.BatchNorm2d(channels)
+    return named(nn.Sequential, features=named(nn.Sequential, **features), relu5=nn.ReLU(), pool=nn.AdaptiveAvgPool2d(1), flatten=nn.Flatten(),
+                 classifier=nn.Linear(channels, classes))
