@@ -23,11 +23,12 @@ constexpr std::int64_t kRecordsAtOnce = 256;
 const std::vector<double> kMean{125.3, 123.0, 113.9};
 const std::vector<double> kDeviation{63.0, 62.1, 66.7};
 
-std::string advice(const std::string& archive) {
+std::string advice(const std::string& dataset, const std::string& archive) {
   return fmt::format(
-      "download {} (the binary version) from https://www.cs.toronto.edu/~kriz/cifar.html to there, unpacked or as it is; without a "
-      "download, `isda data make-shapes --output DIR` makes the data set 'shapes'",
-      archive);
+      "`isda data download {} --data-dir DIR` fetches it; or put {} (the binary version) of https://www.cs.toronto.edu/~kriz/cifar.html there, unpacked or as "
+      "it "
+      "is; without a download, `isda data make-shapes --output DIR` makes the data set 'shapes'",
+      dataset, archive);
 }
 
 // Planes of one channel each to pixels of three channels.
@@ -204,7 +205,7 @@ std::vector<std::uint8_t> cifar10_records(const Split& split, std::int64_t first
 }
 
 Dataset load_cifar10(const fs::path& directory) {
-  const CifarFormat format{.dataset = "cifar10", .label_kinds = {10}, .advice = advice("cifar-10-binary.tar.gz")};
+  const CifarFormat format{.dataset = "cifar10", .label_kinds = {10}, .advice = advice("cifar10", "cifar-10-binary.tar.gz")};
   const CifarFiles files(format, directory, {.file = "data_batch_1.bin", .folder = "cifar-10-batches-bin", .archive = "cifar-10-binary.tar.gz"});
   const CifarFile meta = files.file("batches.meta.txt");
   Dataset dataset{.name = "cifar10", .class_names = read_class_names(format, meta), .mean = kMean, .deviation = kDeviation};
@@ -216,7 +217,7 @@ Dataset load_cifar10(const fs::path& directory) {
 }
 
 Dataset load_cifar100(const fs::path& directory) {
-  const CifarFormat format{.dataset = "cifar100", .label_kinds = {20, 100}, .advice = advice("cifar-100-binary.tar.gz")};
+  const CifarFormat format{.dataset = "cifar100", .label_kinds = {20, 100}, .advice = advice("cifar100", "cifar-100-binary.tar.gz")};
   const CifarFiles files(format, directory, {.file = "train.bin", .folder = "cifar-100-binary", .archive = "cifar-100-binary.tar.gz"});
   Dataset dataset{.name = "cifar100", .class_names = read_class_names(format, files.file("fine_label_names.txt")), .mean = kMean, .deviation = kDeviation};
   read_cifar_files(format, {files.file("train.bin", 50000)}, {files.file("test.bin", 10000)}, dataset);

@@ -75,8 +75,8 @@ cat << END
 So small a set and so short a training tell that both losses train, not which is better: between seeds the accuracy moves by
 more than they differ. What to type next for real images (CIFAR-10, 163 MB; then hours on a CPU):
 
-  curl -LO https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz && mkdir -p data && tar -xzf cifar-10-binary.tar.gz -C data
-  $isda train --dataset cifar10 --data-dir data/cifar-10-batches-bin --model resnet32 --loss isda --lambda-0 0.5
+  $isda data download cifar10 --data-dir data
+  $isda train --dataset cifar10 --data-dir data --model resnet32 --loss isda --lambda-0 0.5
 
 Both curves stand in metrics.csv under $output; every flag: $isda train --help
 END

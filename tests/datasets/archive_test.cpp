@@ -168,14 +168,14 @@ TEST_F(CifarArchive, MayBeNamedItself) {
 TEST_F(CifarArchive, SaysWhatIsWrong) {
   EXPECT_PRED2(contains, error(), "holds neither data_batch_1.bin nor cifar-10-batches-bin/data_batch_1.bin nor cifar-10-binary.tar.gz");
   write_gzip(file, entry("cifar-100-binary/train.bin", "x") + kEnd);
-  EXPECT_PRED2(contains, error(), file.string() + " holds no cifar-10-batches-bin/data_batch_1.bin: it is the archive of something else; download");
+  EXPECT_PRED2(contains, error(), file.string() + " holds no cifar-10-batches-bin/data_batch_1.bin: it is the archive of something else; `isda data download cifar10");
   write_gzip(file, entry("cifar-10-batches-bin/data_batch_1.bin", "x") + kEnd);
   EXPECT_PRED2(contains, error(), "[" + file.string() + "] holds no cifar-10-batches-bin/batches.meta.txt");
   write_gzip(file, files(30730000 - 3073));
   EXPECT_PRED2(contains, error(), "data_batch_5.bin has 30726927 bytes, expected exactly 30730000 (10000 records of 3073 bytes): it is truncated");
   fs::resize_file(file, fs::file_size(file) / 2);
   EXPECT_PRED2(contains, error(), "[" + file.string() + "] ends after");
-  EXPECT_PRED2(contains, error(), "it is truncated; download cifar-10-binary.tar.gz");
+  EXPECT_PRED2(contains, error(), "it is truncated; `isda data download cifar10 --data-dir DIR` fetches it");
 }
 
 }  // namespace

@@ -97,6 +97,7 @@ TEST_F(Cifar10, IsFoundInTheFolderOfTheDistribution) {
 TEST_F(Cifar10, SaysWhereToGetAMissingDirectory) {
   const std::string message = message_of([&] { load_dataset("cifar10", directory.path() / "nowhere"); });
   EXPECT_PRED2(contains, message, "[cifar10] there is no directory '" + (directory.path() / "nowhere").string() + "'");
+  EXPECT_PRED2(contains, message, "`isda data download cifar10 --data-dir DIR`");
   EXPECT_PRED2(contains, message, "cifar-10-binary.tar.gz");
   EXPECT_PRED2(contains, message, "https://www.cs.toronto.edu/~kriz/cifar.html");
   EXPECT_PRED2(contains, message, "isda data make-shapes");
