@@ -129,7 +129,7 @@ class LossTest(program.ProgramTest):
 
     def test_wrong_types_are_named(self):
         self.refused("features is i64, expected f32 or f64", features=numpy.ones((N, A), dtype=numpy.int64))
-        self.refused('tensor "features" is F16', features=numpy.ones((N, A), dtype=numpy.float16))
+        self.refused('tensor "features" is I16', features=numpy.ones((N, A), dtype=numpy.int16))
         self.refused("weight is f32, expected f64 like the features", weight=numpy.ones((C, A), dtype=numpy.float32))
         self.refused("labels is f64, expected i64 or i32", labels=numpy.zeros(N))
 

@@ -168,7 +168,8 @@ TEST_F(CifarArchive, MayBeNamedItself) {
 TEST_F(CifarArchive, SaysWhatIsWrong) {
   EXPECT_PRED2(contains, error(), "holds neither data_batch_1.bin nor cifar-10-batches-bin/data_batch_1.bin nor cifar-10-binary.tar.gz");
   write_gzip(file, entry("cifar-100-binary/train.bin", "x") + kEnd);
-  EXPECT_PRED2(contains, error(), file.string() + " holds no cifar-10-batches-bin/data_batch_1.bin: it is the archive of something else; `isda data download cifar10");
+  EXPECT_PRED2(contains, error(),
+               file.string() + " holds no cifar-10-batches-bin/data_batch_1.bin: it is the archive of something else; `isda data download cifar10");
   write_gzip(file, entry("cifar-10-batches-bin/data_batch_1.bin", "x") + kEnd);
   EXPECT_PRED2(contains, error(), "[" + file.string() + "] holds no cifar-10-batches-bin/batches.meta.txt");
   write_gzip(file, files(30730000 - 3073));
