@@ -136,12 +136,13 @@ std::optional<DType> viewed_as(const DTypeWord& dtype) { return dtype.word == kH
 
 // IEEE 754 binary16: a sign, five bits of exponent around 15, ten of fraction. Every value of it is one of f32.
 float widened(std::uint16_t half) {
-  const std::uint32_t sign = (half & 0x8000u) << 16, exponent = half >> 10 & 31u, fraction = half & 1023u;
-  if (exponent == 0) return std::bit_cast<float>(std::bit_cast<std::uint32_t>(static_cast<float>(fraction) * 0x1p-24f) | sign);
-  return std::bit_cast<float>(sign | (exponent == 31 ? 255u : exponent + 112) << 23 | fraction << 13);
+  const std::uint32_t exponent = half >> 10 & 31u, fraction = half & 1023u;
+  const float magnitude =
+      exponent == 0 ? static_cast<float>(fraction) * 0x1p-24f : std::bit_cast<float>((exponent == 31 ? 255u : exponent + 112) << 23 | fraction << 13);
+  return half & 0x8000u ? -magnitude : magnitude;
 }
 
-// The elements where they cannot be viewed as they stand in the file: a copy of f16 as f32, or at an address that is a multiple of the type's size. Else null.
+// A copy of elements that cannot be viewed where they stand in the file: f16, as f32, and what is not aligned to its type. Else null.
 Storage copy_of(const DTypeWord& dtype, std::span<const std::byte> bytes) {
   if (bytes.empty()) return nullptr;
   if (dtype.word == kHalf) {

@@ -25,9 +25,8 @@ const std::vector<double> kDeviation{63.0, 62.1, 66.7};
 
 std::string advice(const std::string& dataset, const std::string& archive) {
   return fmt::format(
-      "`isda data download {} --data-dir DIR` fetches it; or put {} (the binary version) of https://www.cs.toronto.edu/~kriz/cifar.html there, unpacked or as "
-      "it "
-      "is; without a download, `isda data make-shapes --output DIR` makes the data set 'shapes'",
+      "`isda data download {} --data-dir DIR` fetches it; or put {} (the binary version) of https://www.cs.toronto.edu/~kriz/cifar.html there, "
+      "unpacked or as it is; without a download, `isda data make-shapes --output DIR` makes the data set 'shapes'",
       dataset, archive);
 }
 

@@ -3,8 +3,10 @@
 //
 // A network is maps(images) -> (N,H,W,A) and a last linear layer over their means; what is done with the two belongs to the loss.
 #pragma once
+#include <initializer_list>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "core/module.h"
 #include "layers/linear.h"

@@ -78,7 +78,7 @@ constexpr std::int64_t reflect(std::int64_t position, std::int64_t length) {
 // What every operation that crops images of a set has in common. Throws Error.
 struct CroppedImages {
   const char* name;
-  const ConstView &images, &indices, &epoch;
+  ConstView images, indices, epoch;
   std::int64_t gathered_from;
   int padding;
   ConstView y;

@@ -8,9 +8,9 @@ formula of README.md.
 
 Also makes weights/densenet_bc10_4.safetensors, a file as PyTorch writes it of a wrapped network.
 
-Needs PyTorch, torchvision, timm and safetensors; computes in float64, in evaluation. To add a network, add its name as `isda models` lists it to SMALL, or
-a line to NETWORKS: what builds it, and the extent of its images (small: the networks average over pixels at their end). Where the network calls its tensors otherwise than
-`isda models NAME`, give `name_of`, from its names to ours.
+Needs PyTorch, torchvision, timm and safetensors; computes in float64, in evaluation. To add a network, add its name as `isda models` lists it to OF_FAMILIES,
+or a line to NETWORKS: what builds it, and the extent of its images (small: the networks average over pixels at their end). Where the network calls its
+tensors otherwise than `isda models NAME`, give `name_of`, from its names to ours.
 """
 import json
 import math
@@ -65,8 +65,8 @@ def of_family(name):
     raise ValueError(f"{name} is of no family")
 
 
-# Every network that `isda models` lists, and small members of the families.
-SMALL = """
+# Those for 32x32 images that `isda models` lists, and small members of their families.
+OF_FAMILIES = """
     resnet8 resnet14 resnet20 resnet32 resnet44 resnet56 resnet110 resnet1202
     preact_resnet20 preact_resnet56 preact_resnet110 preact_resnet164 preact_resnet1001
     se_resnet20 se_resnet56 se_resnet110
@@ -78,7 +78,7 @@ SMALL = """
     pyramidnet20_20 pyramidnet164_20 pyramidnet110_48 pyramidnet110_270 pyramidnet272_200
     shakedrop_pyramidnet20_20 shakedrop_pyramidnet110_270 shakedrop_pyramidnet272_200
 """.split()
-NETWORKS = {name: Made(of_family(name), 16, "cifar_networks.py") for name in SMALL} | {
+NETWORKS = {name: Made(of_family(name), 16, "cifar_networks.py") for name in OF_FAMILIES} | {
     "imagenet_resnet18": Made(of_torchvision("resnet18"), 40),
     "imagenet_resnet34": Made(of_torchvision("resnet34"), 40),
     "imagenet_resnet50": Made(of_torchvision("resnet50"), 40),
@@ -121,7 +121,7 @@ def record_of(name, made):
     network, tensors = network_of(made)
     images = torch.from_numpy(formula.network_images(IMAGES, made.extent)).double().permute(0, 3, 1, 2)
     logits = network(images)
-    # What is compared must tell networks and images apart, and be of float32. NOTE: the sums of a thousand layers grow; errors are told as shares of the largest logit.
+    # What is compared must tell networks and images apart, and be within float32: the sums of a thousand layers grow.
     largest, between = logits.abs().max().item(), (logits[0] - logits[1]).abs().max().item()
     assert math.isfinite(largest) and 0.01 < largest < 1e30 and between > 1e-3 * largest, (name, largest, between)
     classes = logits.shape[1]

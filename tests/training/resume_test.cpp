@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Resumed runs: whatever a run has to remember, it ends bit for bit as if it had not been stopped; and what it may be resumed with.
+#include <algorithm>
+#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "losses/covariance.h"
@@ -184,11 +186,10 @@ TEST_F(ResumeTest, EqualsNoInterruptionOnFilesOfWhichOneIsCorrupt) {
   train(whole, false, {.on_message = [&](const std::string& line) { lines.push_back(line); }});
   EXPECT_EQ(std::count_if(lines.begin(), lines.end(), [](const std::string& line) { return line.starts_with("corrupt    1 images of epoch "); }), 2);
   for (const int stop_after : {1, 3, 4}) {
-    TrainConfig parts = on_files(std::to_string(stop_after));
-    int steps = 0;
-    train(parts, false, {.stop_signal = [&] { return ++steps == stop_after ? SIGTERM : 0; }});
-    parts.workers = 2;
-    train(parts, true, {});
+    const TrainConfig parts = on_files(std::to_string(stop_after));
+    TrainConfig rest = parts;
+    rest.workers = 2;
+    train_in_parts(parts, stop_after, rest);
     expect_same_files(whole, parts);
   }
 }

@@ -40,12 +40,13 @@ class RunOnShapes : public testing::Test {
     return config;
   }
 
-  // Stopped after so many steps, and then resumed to its end.
-  static void train_in_parts(const TrainConfig& config, int stop_after) {
+  // Stopped after so many steps, and then resumed to its end as `rest` says.
+  static void train_in_parts(const TrainConfig& config, int stop_after, const TrainConfig& rest) {
     int steps = 0;
     EXPECT_EQ(train(config, false, {.stop_signal = [&] { return ++steps == stop_after ? SIGTERM : 0; }}).stopped_by, SIGTERM);
-    EXPECT_EQ(train(config, true, {}).stopped_by, 0);
+    EXPECT_EQ(train(rest, true, {}).stopped_by, 0);
   }
+  static void train_in_parts(const TrainConfig& config, int stop_after) { train_in_parts(config, stop_after, config); }
 
   static void expect_same_files(const TrainConfig& a, const TrainConfig& b) {
     for (const char* file : {"last.safetensors", "best.safetensors", "state.safetensors"}) {

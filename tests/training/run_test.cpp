@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Whole runs on a small made data set: what they leave behind, that they repeat bit for bit, also with another number of threads, and how they end when
 // something is wrong. tests/training/resume_test.cpp stops them on the way.
+#include <algorithm>
 #include <cstring>
+#include <fstream>
 #include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
